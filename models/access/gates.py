@@ -1,0 +1,163 @@
+"""The gate register: a one-time code makes a gate's own public key known.
+
+The private key is made on the gate and never leaves it. A revoked gate keeps its name and
+its key here, so that taps it signed before can still be verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hmac import compare_digest
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from sqlalchemy import Engine, delete
+from sqlmodel import Session, col, select
+
+from models.database import reading, writing
+from models.errors import FacefareError
+from models.tables.access import Gate, UsedToken
+from models.wire.keys import key_id
+
+CODE_LIFETIME = timedelta(hours=24)
+
+
+class GateRegisterError(FacefareError):
+    """A gate cannot be added, provisioned or found."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredGate:
+    """A provisioned gate as the rest of the program sees it."""
+
+    name: str
+    station: str
+    direction: str
+    key: Ed25519PublicKey
+    box_key: X25519PublicKey
+    revoked: bool
+
+
+def add_gate(engine: Engine, name: str, station: str, direction: str, now: datetime) -> str:
+    """Register a gate by name and return its one-time provisioning code."""
+    code = secrets.token_hex(8)
+    with writing(engine) as session:
+        if session.get(Gate, name) is not None:
+            raise GateRegisterError(f"a gate named {name} exists already; choose another name")
+        session.add(
+            Gate(
+                name=name,
+                station=station,
+                direction=direction,
+                code_hash=_hash(code),
+                code_expires_at=now + CODE_LIFETIME,
+                created_at=now,
+            )
+        )
+    return code
+
+
+def provision_gate(
+    engine: Engine, code: str, key: bytes, box_key: bytes, now: datetime
+) -> RegisteredGate:
+    """Spend ``code`` and keep the gate's two public keys (raw, 32 bytes each).
+
+    Raises ``GateRegisterError`` for an unknown, spent or expired code and for unusable keys.
+    """
+    try:
+        signing = Ed25519PublicKey.from_public_bytes(key)
+        X25519PublicKey.from_public_bytes(box_key)
+    except ValueError as error:
+        raise GateRegisterError("the gate's public keys are not 32-byte keys") from error
+    wanted = _hash(code)
+    with writing(engine) as session:
+        for gate in session.exec(select(Gate).where(col(Gate.code_hash).is_not(None))):
+            if not compare_digest(gate.code_hash or "", wanted):
+                continue
+            if gate.code_expires_at is None or now > gate.code_expires_at:
+                break
+            gate.code_hash = None
+            gate.key_id = key_id(signing)
+            gate.public_key, gate.box_key = key, box_key
+            gate.provisioned_at = now
+            session.add(gate)
+            return _registered(gate)
+    raise GateRegisterError(
+        "the provisioning code is unknown, spent or expired; make a new one with "
+        "'facefare gates add'"
+    )
+
+
+def find_gate(session: Session, name: str) -> RegisteredGate | None:
+    """The provisioned gate called ``name``, revoked or not."""
+    gate = session.get(Gate, name)
+    return _registered(gate) if gate is not None and gate.public_key else None
+
+
+def list_gates(engine: Engine) -> list[Gate]:
+    """All gates in the register by name."""
+    with reading(engine) as session:
+        return list(session.exec(select(Gate).order_by(Gate.name)))
+
+
+def revoke_gate(engine: Engine, name: str, now: datetime) -> None:
+    """Stop trusting requests of the gate from now on."""
+    with writing(engine) as session:
+        gate = session.get(Gate, name)
+        if gate is None:
+            raise GateRegisterError(f"there is no gate named {name}")
+        gate.revoked_at = now
+        session.add(gate)
+
+
+class GateRegister:
+    """The register as the servers use it: key lookup and single use of request ids."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def key_by_id(self, kid: str) -> tuple[str, Ed25519PublicKey] | None:
+        """(name, key) of the gate whose key has this id, unless it was revoked."""
+        with reading(self._engine) as session:
+            gate = session.exec(select(Gate).where(Gate.key_id == kid)).first()
+            if gate is None or gate.revoked_at is not None:
+                return None
+            return gate.name, _registered(gate).key
+
+    def gate(self, name: str) -> RegisteredGate | None:
+        """The provisioned gate called ``name``, revoked or not."""
+        with reading(self._engine) as session:
+            return find_gate(session, name)
+
+    def use_once(self, jti: str, expires: int) -> bool:
+        """Record a request id; False when it was recorded before.
+
+        The record is in the database, so a replay is refused after a restart too. Ids whose
+        tokens have long expired are dropped on the way.
+        """
+        with writing(self._engine) as session:
+            if session.get(UsedToken, jti) is not None:
+                return False
+            session.exec(delete(UsedToken).where(col(UsedToken.expires) < expires - 3600))
+            session.add(UsedToken(jti=jti, expires=expires))
+        return True
+
+
+def _registered(gate: Gate) -> RegisteredGate:
+    if gate.public_key is None or gate.box_key is None:
+        raise GateRegisterError(f"the gate {gate.name} is not provisioned yet")
+    return RegisteredGate(
+        name=gate.name,
+        station=gate.station,
+        direction=gate.direction,
+        key=Ed25519PublicKey.from_public_bytes(gate.public_key),
+        box_key=X25519PublicKey.from_public_bytes(gate.box_key),
+        revoked=gate.revoked_at is not None,
+    )
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

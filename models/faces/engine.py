@@ -1,0 +1,73 @@
+"""What an engine is: it finds faces in a frame and turns each into an embedding.
+
+An engine has an id and a version in one word (``dlib-resnet-1``). A template always
+carries it: embeddings of two engines cannot be compared, and are never tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Frame = npt.NDArray[np.uint8]
+"""A picture: (rows, columns, 3), RGB, contiguous."""
+
+Embeddings = npt.NDArray[np.float32]
+"""(n, dimensions), each row of unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the frame; it may reach beyond the frame's border."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union, 0 to 1."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.width * self.height + other.width * other.height - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One detected face: ``landmarks`` is (68, 2) in pixels, ``score`` the detector's own."""
+
+    box: Box
+    landmarks: npt.NDArray[np.float32]
+    score: float
+
+
+class Engine(Protocol):
+    """A detector, an aligner and an embedder that belong together."""
+
+    @property
+    def engine_id(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def find(self, frame: Frame) -> list[Face]:
+        """Return every face of ``frame``, best detector score first."""
+        ...
+
+    def embed(self, frame: Frame, faces: list[Face]) -> Embeddings:
+        """Return the embedding of each face: the mean with its mirror image's, unit length."""
+        ...

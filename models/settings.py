@@ -1,0 +1,159 @@
+"""Where an operator's files lie and what ``facefare.toml`` may say.
+
+DATA/facefare.toml      this operator: names, currency, fare, stations
+DATA/riders.sqlite      enrollment's database
+DATA/fares.sqlite       the ledger's database
+DATA/access.sqlite      staff, gates, used request ids
+DATA/vault/             wrapped data keys and the master key, apart from the databases
+DATA/keys/              signing keys of the log and of enrollment, the session secret
+DATA/log/checkpoint     the newest signed checkpoint, outside the ledger's database
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from models.errors import FacefareError
+from models.money import Money, parse_money, validate_currency
+from models.wire.tap import ShortName
+
+TEMPLATE = """\
+# This operator. Restart the server after a change.
+operator = "{operator}"
+# The name of the fare log, in every checkpoint: like a host name and path, no scheme.
+origin = "{origin}"
+currency = "CNY"
+network = "metro"
+flat_fare = "2.00"
+# How far below zero a balance may go before the gates ask for another way to pay.
+overdraft = "5.00"
+
+[stations]
+south = "South Gate"
+drum-tower = "Drum Tower"
+"""
+
+
+class SettingsError(FacefareError):
+    """The data directory or its settings cannot be used."""
+
+
+class Settings(BaseModel):
+    """The contents of ``facefare.toml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    operator: str = Field(min_length=1, max_length=120)
+    origin: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)*$", max_length=120)]
+    currency: str
+    network: ShortName
+    flat_fare: str
+    overdraft: str
+    stations: dict[ShortName, str] = Field(min_length=1)
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, value: str) -> str:
+        validate_currency(value)
+        return value
+
+    @model_validator(mode="after")
+    def _amounts_can_be_read(self) -> Settings:
+        for amount in (self.fare, self.overdraft_limit):
+            if amount.minor < 0:
+                raise ValueError("flat_fare and overdraft cannot be negative")
+        return self
+
+    @property
+    def fare(self) -> Money:
+        """What one ride costs."""
+        return parse_money(self.flat_fare, self.currency)
+
+    @property
+    def overdraft_limit(self) -> Money:
+        """How far below zero a balance may go."""
+        return parse_money(self.overdraft, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The places inside one operator's data directory."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "facefare.toml"
+
+    @property
+    def riders_db(self) -> Path:
+        return self.path / "riders.sqlite"
+
+    @property
+    def fares_db(self) -> Path:
+        return self.path / "fares.sqlite"
+
+    @property
+    def access_db(self) -> Path:
+        return self.path / "access.sqlite"
+
+    @property
+    def vault(self) -> Path:
+        return self.path / "vault"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        return self.path / "log" / "checkpoint"
+
+    def settings(self) -> Settings:
+        """Read and check ``facefare.toml``; raise ``SettingsError`` with every fault found."""
+        try:
+            values = tomllib.loads(self.settings_file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise SettingsError(
+                f"{self.path} is not a Facefare data directory; run 'facefare init' first"
+            ) from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{self.settings_file} cannot be read: {error}") from error
+        try:
+            return Settings.model_validate(values)
+        except (ValidationError, FacefareError) as error:
+            raise SettingsError(f"{self.settings_file}: {_sentences(error)}") from error
+
+
+def _sentences(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
+        for fault in error.errors()
+    )
+
+
+def make_directories(data: DataDirectory) -> None:
+    """Create the empty data directory, readable by its owner only.
+
+    Raises ``SettingsError`` where it is in use already or cannot be written.
+    """
+    if data.settings_file.exists():
+        raise SettingsError(f"{data.path} holds a Facefare data directory already")
+    try:
+        for folder in (data.path, data.vault, data.keys, data.checkpoint_file.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(data.path, os.W_OK):
+            raise PermissionError("the directory is read-only")
+    except OSError as error:
+        raise SettingsError(
+            f"the data directory {data.path} cannot be written ({error}); "
+            "choose another with --data or change its permissions"
+        ) from error

@@ -1,0 +1,1 @@
+"""The database tables. A ``table=True`` class does not validate: validate a plain model first."""

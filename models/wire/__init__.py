@@ -1,0 +1,1 @@
+"""What travels between programs: canonical bytes, keys, signed taps, request tokens."""

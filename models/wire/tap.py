@@ -1,0 +1,125 @@
+"""The tap: the signed record a gate makes of one passage.
+
+A tap is a JWS (RFC 7515, EdDSA) over canonical JSON:
+
+    {"account":"5f0c…","at":"2026-11-22T18:49:07.250Z","direction":"in",
+     "evidence":{"engine":"dlib-resnet-1","frames":4,"gallery_version":3,"liveness":null,
+                 "margin":0.31,"score":0.62},
+     "gate":"south-1","medium":"face","prev":"00…00","seq":1,"station":"south",
+     "tap_id":"019…","v":1}
+
+``seq`` counts the gate's taps from 1 and ``prev`` is the SHA-256 of the gate's previous
+tap as it travelled, so a gap, a replay or a deletion shows. The first tap's ``prev`` is
+64 zeros. Money is not in a tap: a gate says who and when, never how much.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from models.errors import FacefareError
+from models.wire.canonical import CanonicalError, canonical_bytes, parse_canonical
+from models.wire.keys import key_id
+from models.wire.times import parse_utc
+
+TAP_TYPE = "facefare-tap+jws"
+FIRST_PREV = "0" * 64
+
+Medium = Literal["face", "face+pass", "pass"]
+Direction = Literal["in", "out"]
+Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+AccountId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class TapRefused(FacefareError):
+    """A tap that is malformed, unsigned or signed by another key."""
+
+
+class Evidence(BaseModel):
+    """How sure the gate was. ``liveness`` is null where no liveness check was run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    engine: str = Field(min_length=1, max_length=64)
+    score: float
+    margin: float
+    frames: int = Field(ge=1, le=10_000)
+    liveness: float | None
+    gallery_version: int = Field(ge=0)
+
+
+class Tap(BaseModel):
+    """One passage, as the gate saw it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    v: Literal[1] = 1
+    tap_id: str
+    gate: ShortName
+    station: ShortName
+    direction: Direction
+    at: str
+    account: AccountId
+    medium: Medium
+    evidence: Evidence
+    seq: int = Field(ge=1, lt=2**53)
+    prev: Hex256
+
+    @field_validator("tap_id")
+    @classmethod
+    def _is_uuid7(cls, value: str) -> str:
+        if str(UUID(value)) != value or UUID(value).version != 7:
+            raise ValueError("a tap_id is a UUID of version 7 in lower case")
+        return value
+
+    @field_validator("at")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        parse_utc(value)
+        return value
+
+    @property
+    def moment(self) -> datetime:
+        """``at`` as an aware datetime."""
+        return parse_utc(self.at)
+
+
+def sign_tap(tap: Tap, key: Ed25519PrivateKey) -> str:
+    """Return the tap as a compact JWS signed by the gate's ``key``."""
+    return jwt.PyJWS().encode(
+        canonical_bytes(tap.model_dump()),
+        key,
+        algorithm="EdDSA",
+        headers={"typ": TAP_TYPE, "kid": key_id(key.public_key())},
+    )
+
+
+def check_tap(signed: str, key: Ed25519PublicKey) -> Tap:
+    """Verify the signature and the form of a tap and return it; raise ``TapRefused`` otherwise."""
+    try:
+        decoded = jwt.PyJWS().decode_complete(signed, key, algorithms=["EdDSA"])
+    except jwt.InvalidTokenError as error:
+        raise TapRefused(f"the tap's signature does not verify: {error}") from error
+    if decoded["header"].get("typ") != TAP_TYPE:
+        raise TapRefused(f"this is not a tap: its type is {decoded['header'].get('typ')!r}")
+    try:
+        return Tap.model_validate(parse_canonical(decoded["payload"]))
+    except CanonicalError as error:
+        raise TapRefused(f"the tap cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TapRefused(f"the tap's field {where or 'body'} is wrong: {first['msg']}") from error
+
+
+def tap_hash(signed: str) -> str:
+    """SHA-256 of the signed tap as it travels: the next tap's ``prev``."""
+    return hashlib.sha256(signed.encode("ascii")).hexdigest()
