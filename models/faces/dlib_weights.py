@@ -25,7 +25,6 @@ innermost layer (the first convolution) outwards to the last (the fully connecte
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,9 +104,8 @@ class _Reader:
     def tensor(self) -> Array:
         self.version(2)
         shape = self.integers(4)
-        count = math.prod(shape)
-        numbers = struct.unpack(f"<{count}f", self.take(4 * count))
-        return np.array(numbers, dtype=np.float32).reshape(shape)
+        raw = self.take(4 * math.prod(shape))
+        return np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(shape)
 
     def alias(self) -> list[int]:
         self.version(1)

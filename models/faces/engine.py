@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from models.faces.errors import FrameError
+
 Frame = npt.NDArray[np.uint8]
 """A picture: (rows, columns, 3), RGB, contiguous."""
 
@@ -64,10 +66,28 @@ class Engine(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    def find(self, frame: Frame) -> list[Face]:
-        """Return every face of ``frame``, best detector score first."""
+    def find(self, frame: Frame, thorough: bool = False) -> list[Face]:
+        """Return every face of ``frame``, best detector score first.
+
+        ``thorough`` takes several times as long and finds smaller faces: for photographs,
+        not for a stream. Raises ``FrameError`` for anything that is not a picture.
+        """
         ...
 
     def embed(self, frame: Frame, faces: list[Face]) -> Embeddings:
         """Return the embedding of each face: the mean with its mirror image's, unit length."""
         ...
+
+
+def as_frame(picture: npt.NDArray[np.generic]) -> Frame:
+    """Check that ``picture`` is a frame and return it contiguous.
+
+    dlib's detector reads a reversed or cropped numpy view after its memory is gone and
+    silently finds nothing, or garbage; every picture passes through here first.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise FrameError(
+            "a frame has three channels (RGB) of 8 bits, rows × columns × 3; this one is "
+            f"{picture.dtype} with shape {picture.shape}"
+        )
+    return np.ascontiguousarray(picture, dtype=np.uint8)

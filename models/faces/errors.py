@@ -11,3 +11,11 @@ class FaceError(FacefareError):
 
 class ModelFileError(FaceError):
     """A weights file is missing, truncated, or not the network it should be."""
+
+
+class FrameError(FaceError):
+    """A picture in a form that no engine reads."""
+
+
+class EngineUnavailable(FaceError):
+    """An engine's packages are missing or do not work together."""

@@ -1,0 +1,161 @@
+"""One person going through one gate: a pure step from observation to commands.
+
+    idle -> position -> look -> open -> (clear) -> idle
+                            \\-> refused | second factor | already passed
+
+Only the nearest face in the gate's zone is ever looked at, one decision runs at a time,
+and one passage makes at most one tap. The state is a value, the clock is handed in, and
+nothing here opens a door: the loop carries the commands out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from gate.decision import AskSecondFactor, Decision, Open, Refuse, Wait
+from models.wire.tap import Evidence
+
+
+class Phase(StrEnum):
+    """Where a passage stands; the display shows one picture for each."""
+
+    IDLE = "idle"
+    POSITION = "position"
+    LOOK = "look"
+    OPEN = "open"
+    REFUSED = "refused"
+    SECOND_FACTOR = "second factor"
+    ALREADY_PASSED = "already passed"
+
+
+ENDED = frozenset({Phase.OPEN, Phase.REFUSED, Phase.SECOND_FACTOR, Phase.ALREADY_PASSED})
+"""Phases after which this track is not looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``clear_s``: how long a face must be gone before the passage is over.
+
+    ``anti_passback_s``: how long the same account cannot open this gate again, so that a
+    rider who turns round, or two cameras' worth of frames, is charged once.
+    """
+
+    clear_s: float = 1.0
+    anti_passback_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The nearest face in the zone: its track and what is known about it so far."""
+
+    track_id: int
+    decision: Decision
+    positioned: bool = True  # False while the face is too far, turned away, too dark ...
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """``passed`` maps an account to when it last opened this gate, in seconds."""
+
+    phase: Phase = Phase.IDLE
+    track_id: int | None = None
+    last_seen_s: float = 0.0
+    text: str = ""
+    passed: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    """Record the tap, then open."""
+
+    account: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Tell the rider."""
+
+    phase: Phase
+    text: str
+
+
+Command = OpenDoor | Show
+
+ALREADY_PASSED = "You have just passed here; you are not charged again."
+
+
+def may_decide(state: State, track_id: int) -> bool:
+    """False for a track whose passage has ended: its face need not be embedded again."""
+    return not (state.track_id == track_id and state.phase in ENDED)
+
+
+def step(
+    state: State, candidate: Candidate | None, now_s: float, policy: Policy
+) -> tuple[State, tuple[Command, ...]]:
+    """Return the next state and what to do, given the nearest face seen at ``now_s``."""
+    if candidate is None or _someone_else_too_early(state, candidate, now_s, policy):
+        return _nobody(state, now_s, policy)
+    if not may_decide(state, candidate.track_id):
+        return replace(state, last_seen_s=now_s), ()
+    match candidate.decision:
+        case Wait(advice=advice):
+            phase = Phase.LOOK if candidate.positioned else Phase.POSITION
+            return _show(state, candidate, phase, advice, now_s)
+        case Refuse(reason=reason):
+            return _show(state, candidate, Phase.REFUSED, reason, now_s)
+        case AskSecondFactor(reason=reason):
+            return _show(state, candidate, Phase.SECOND_FACTOR, reason, now_s)
+        case Open(account=account, evidence=evidence):
+            return _open(state, candidate, account, evidence, now_s, policy)
+
+
+def _someone_else_too_early(
+    state: State, candidate: Candidate, now_s: float, policy: Policy
+) -> bool:
+    """While the door is open for one rider, the next face waits until that one has gone."""
+    return (
+        state.phase is Phase.OPEN
+        and candidate.track_id != state.track_id
+        and now_s - state.last_seen_s < policy.clear_s
+    )
+
+
+def _nobody(state: State, now_s: float, policy: Policy) -> tuple[State, tuple[Command, ...]]:
+    if state.phase is Phase.IDLE or now_s - state.last_seen_s < policy.clear_s:
+        return state, ()
+    idle = replace(state, phase=Phase.IDLE, track_id=None, text="")
+    return idle, (Show(Phase.IDLE, ""),)
+
+
+def _show(
+    state: State, candidate: Candidate, phase: Phase, text: str, now_s: float
+) -> tuple[State, tuple[Command, ...]]:
+    told = (state.phase, state.text) == (phase, text) and state.track_id == candidate.track_id
+    after = replace(
+        state, phase=phase, track_id=candidate.track_id, last_seen_s=now_s, text=text
+    )
+    return after, () if told else (Show(phase, text),)
+
+
+def _open(
+    state: State,
+    candidate: Candidate,
+    account: str,
+    evidence: Evidence,
+    now_s: float,
+    policy: Policy,
+) -> tuple[State, tuple[Command, ...]]:
+    last_s = state.passed.get(account)
+    if last_s is not None and now_s - last_s < policy.anti_passback_s:
+        return _show(state, candidate, Phase.ALREADY_PASSED, ALREADY_PASSED, now_s)
+    recent = {
+        other: at_s
+        for other, at_s in state.passed.items()
+        if now_s - at_s < policy.anti_passback_s
+    }
+    opened = State(
+        Phase.OPEN, candidate.track_id, now_s, "", passed={**recent, account: now_s}
+    )
+    return opened, (OpenDoor(account, evidence), Show(Phase.OPEN, ""))
