@@ -16,8 +16,9 @@ from models.wire.tap import Evidence
 FRAMES_MIN = 3
 """One embedding alone never decides, whatever its score."""
 
-FRAMES_TO_REFUSE = 6
-"""After this many embeddings without a match the answer is no; more looks only add false matches."""
+LOOKS_TO_REFUSE = 8
+"""After this many embeddings without a match the answer is no: looking on for as long as a
+stranger stands there would only collect chances of a false match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,20 @@ class Liveness:
 
 def decide(
     verdict: Match | Ambiguous | Unknown,
+    looks: int,
     liveness: Liveness,
     blocked: dict[str, str],
 ) -> Decision:
     """Turn what the matcher and the liveness check say of a track into one decision.
 
-    ``blocked`` maps accounts on the deny list to the reason the rider also sees.
+    ``looks`` counts the embeddings made of this track. ``blocked`` maps accounts on the
+    deny list to the reason the rider also sees.
     """
     match verdict:
-        case Unknown(frames=frames):
-            return Refuse(NOT_RECOGNISED) if frames >= FRAMES_TO_REFUSE else Wait(HOLD_STILL)
-        case Ambiguous(frames=frames):
-            return AskSecondFactor(TWO_RIDERS) if frames >= FRAMES_TO_REFUSE else Wait(HOLD_STILL)
+        case Unknown():
+            return Refuse(NOT_RECOGNISED) if looks >= LOOKS_TO_REFUSE else Wait(HOLD_STILL)
+        case Ambiguous():
+            return AskSecondFactor(TWO_RIDERS) if looks >= LOOKS_TO_REFUSE else Wait(HOLD_STILL)
         case Match():
             return _decide_match(verdict, liveness, blocked)
 

@@ -133,9 +133,7 @@ def _show(
     state: State, candidate: Candidate, phase: Phase, text: str, now_s: float
 ) -> tuple[State, tuple[Command, ...]]:
     told = (state.phase, state.text) == (phase, text) and state.track_id == candidate.track_id
-    after = replace(
-        state, phase=phase, track_id=candidate.track_id, last_seen_s=now_s, text=text
-    )
+    after = replace(state, phase=phase, track_id=candidate.track_id, last_seen_s=now_s, text=text)
     return after, () if told else (Show(phase, text),)
 
 
@@ -151,11 +149,7 @@ def _open(
     if last_s is not None and now_s - last_s < policy.anti_passback_s:
         return _show(state, candidate, Phase.ALREADY_PASSED, ALREADY_PASSED, now_s)
     recent = {
-        other: at_s
-        for other, at_s in state.passed.items()
-        if now_s - at_s < policy.anti_passback_s
+        other: at_s for other, at_s in state.passed.items() if now_s - at_s < policy.anti_passback_s
     }
-    opened = State(
-        Phase.OPEN, candidate.track_id, now_s, "", passed={**recent, account: now_s}
-    )
+    opened = State(Phase.OPEN, candidate.track_id, now_s, "", passed={**recent, account: now_s})
     return opened, (OpenDoor(account, evidence), Show(Phase.OPEN, ""))

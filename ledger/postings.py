@@ -56,6 +56,5 @@ def check_balanced(postings: Sequence[Posting]) -> None:
     wrong = {currency: minor for currency, minor in sums.items() if minor}
     if wrong:
         raise Unbalanced(
-            f"the postings do not sum to zero ({wrong} minor units left over); "
-            "nothing was recorded"
+            f"the postings do not sum to zero ({wrong} minor units left over); nothing was recorded"
         )

@@ -112,6 +112,10 @@ class DataDirectory:
         return self.path / "keys"
 
     @property
+    def session_key(self) -> Path:
+        return self.keys / "session.key"
+
+    @property
     def checkpoint_file(self) -> Path:
         return self.path / "log" / "checkpoint"
 

@@ -1,8 +1,8 @@
 """May this account ride? Pure: balance and policy in, standing and its reason out.
 
-    good      the balance pays for the next ride
-    low       the next ride will be on credit
-    blocked   the next ride would go beyond the overdraft; the gates ask for another way to pay
+good      the balance pays for the next ride
+low       the next ride will be on credit
+blocked   the next ride would go beyond the overdraft; the gates ask for another way to pay
 """
 
 from __future__ import annotations

@@ -144,6 +144,11 @@ def read_parameters(path: Path) -> ResNetParameters:
     for kind in reversed(levels):
         _read_details(reader, kind, parameters)
     reader.expect(reader.at, EXPECTED_BYTES)
+    if len(reader.data) != EXPECTED_BYTES:
+        raise ModelFileError(
+            f"{len(reader.data) - EXPECTED_BYTES} bytes follow the last layer of the dlib file; "
+            "install face_recognition_models again"
+        )
     return parameters
 
 

@@ -27,6 +27,10 @@ Vectors = npt.NDArray[np.float32]
 
 Scores = npt.NDArray[np.float32]
 
+BACKGROUND_RIDERS_MAX = 2_000
+"""At most so many riders join the background: it keeps the score of a large gallery on the
+scale that was measured, and the cost of a search small."""
+
 UNIT_TOLERANCE = 1e-3
 _CHUNK = 4096
 
@@ -79,7 +83,7 @@ def fuse(embeddings: npt.NDArray[np.generic]) -> Vectors:
 class ScoreRule:
     """``weight`` is b and ``neighbours`` is k of the formula above."""
 
-    weight: float = 0.6
+    weight: float = 0.7
     neighbours: int = 5
 
 
@@ -97,6 +101,19 @@ class Background:
 def strangers(vectors: Vectors) -> Background:
     """A background of people who are in no gallery."""
     return Background(vectors, np.full(len(vectors), -1, dtype=np.intp))
+
+
+def gallery_background(templates: Vectors, nobody: Vectors | None) -> Background:
+    """The background of a gallery: its own riders (n, d), and the cohort's ``nobody`` (m, d).
+
+    The cohort carries a small gallery; the riders make it fit the people of this station.
+    """
+    count = min(len(templates), BACKGROUND_RIDERS_MAX)
+    riders = np.linspace(0, len(templates) - 1, count).astype(np.intp)
+    if nobody is None:
+        return Background(templates[riders], riders)
+    rows = np.concatenate([riders, np.full(len(nobody), -1, dtype=np.intp)])
+    return Background(np.concatenate([templates[riders], nobody]), rows)
 
 
 def gallery_terms(templates: Vectors, background: Background, rule: ScoreRule) -> Scores:

@@ -39,7 +39,6 @@ PICTURE_CHANGE_MAX = 20.0
 
 EMBEDDINGS_FIRST = 3
 EMBEDDING_EVERY = 5
-EMBEDDINGS_KEPT = 8
 MISSED_DETECTIONS_MAX = 3
 
 
@@ -55,6 +54,7 @@ class Track:
     detections: int = 1
     missed: int = 0
     usable_since_embedding: int = 0
+    looks: int = 0  # embeddings made, kept or not
     kept: list[tuple[float, npt.NDArray[np.float32]]] = field(default_factory=list)
 
     @property
@@ -71,21 +71,33 @@ class Track:
         """The first three usable detections, then every fifth."""
         if not self.quality.usable:
             return False
-        return self.frames < EMBEDDINGS_FIRST or self.usable_since_embedding >= EMBEDDING_EVERY
+        return self.looks < EMBEDDINGS_FIRST or self.usable_since_embedding >= EMBEDDING_EVERY
 
-    def keep(self, embedding: npt.NDArray[np.float32]) -> None:
-        """Add an embedding; of more than ``EMBEDDINGS_KEPT`` the least sharp one goes."""
+    def keep(self, embedding: npt.NDArray[np.float32], at_most: int) -> None:
+        """Add an embedding; of more than ``at_most`` the least sharp one goes."""
         self.kept.append((self.quality.measures.sharpness, embedding))
-        if len(self.kept) > EMBEDDINGS_KEPT:
-            self.kept.remove(min(self.kept, key=lambda pair: pair[0]))
+        self.kept.sort(key=lambda pair: -pair[0])
+        del self.kept[at_most:]
+        self.looks += 1
         self.usable_since_embedding = 0
 
 
 class Tracker:
-    """Detects on every ``detect_every``-th frame and keeps the tracks in view."""
+    """Detects on every ``detect_every``-th frame and keeps the tracks in view.
 
-    def __init__(self, engine: Engine, detect_every: int = 3, limits: Limits = GATE_LIMITS) -> None:
+    A track fuses its ``fused_frames`` sharpest embeddings: as many as the operating point
+    was measured for.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        fused_frames: int,
+        detect_every: int = 3,
+        limits: Limits = GATE_LIMITS,
+    ) -> None:
         self._engine = engine
+        self._fused_frames = fused_frames
         self._detect_every = detect_every
         self._limits = limits
         self._frame_number = -1
@@ -117,7 +129,7 @@ class Tracker:
         embedding: Embeddings = self._engine.embed(frame, [track.face])
         if track.kept and float(track.fused() @ embedding[0]) < JUMP_COSINE_MIN:
             track = self._restart(track)
-        track.keep(embedding[0])
+        track.keep(embedding[0], self._fused_frames)
         return track
 
     def _picture_was_cut(self, frame: Frame) -> bool:

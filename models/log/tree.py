@@ -39,14 +39,21 @@ class Frontier:
         if len(self.peaks) != size.bit_count():
             raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks")
 
-    def append(self, leaf: bytes) -> None:
-        """Add the next leaf's hash."""
+    def append(self, leaf: bytes) -> list[bytes]:
+        """Add the next leaf's hash; return the roots of the perfect subtrees it completed.
+
+        Item ``k`` of the answer is the root over the last ``2**k`` leaves, so item 0 is the
+        leaf itself: what a store may keep to prove things later.
+        """
         size, node = self.size, leaf
+        completed = [leaf]
         while size & 1:
             node = node_hash(self.peaks.pop(), node)
+            completed.append(node)
             size >>= 1
         self.peaks.append(node)
         self.size += 1
+        return completed
 
     def root(self) -> bytes:
         """The tree's root: RFC 6962 ``MTH`` over the leaves so far."""

@@ -15,7 +15,7 @@ The plaintext is JSON; a template is base64url of little-endian float32 numbers:
 
     {"v":1,"engine_id":"dlib-resnet-1","dimensions":128,"version":17,"gate":"south-1",
      "issued_at":"2026-11-22T18:49:07.250Z",
-     "riders":[{"account":"5f0c…","template":"AACAPwAA…"}]}
+     "riders":[{"account":"5f0c…","images":3,"template":"AACAPwAA…"}]}
 
 A snapshot is whole: a rider who is not in it is not to be recognised any more.
 """
@@ -47,7 +47,10 @@ class GalleryRefused(FacefareError):
 
 
 class GalleryRider(BaseModel):
-    """One rider to be recognised: ``template`` is little-endian float32, unit length."""
+    """One rider to be recognised: ``template`` is little-endian float32, unit length.
+
+    ``images`` is how many photos it was made from: the operating point depends on it.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
@@ -55,6 +58,7 @@ class GalleryRider(BaseModel):
 
     account: AccountId
     template: bytes
+    images: int = Field(ge=1, le=1000)
 
 
 class GallerySnapshot(BaseModel):

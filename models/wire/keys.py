@@ -91,3 +91,11 @@ def load_box_key(path: Path) -> X25519PrivateKey:
     if not isinstance(key, X25519PrivateKey):
         raise KeyFileError(f"the key file {path} does not hold an X25519 key")
     return key
+
+
+def from_base64url(text: str) -> bytes:
+    """Read unpadded base64url; raise ``KeyFileError`` for anything else."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, TypeError) as error:
+        raise KeyFileError(f"{text!r} is not base64url") from error

@@ -1,0 +1,175 @@
+"""The commands ``facefare staff`` and ``facefare gates``.
+
+Errors are raised as ``FacefareError``; the command's main function prints the sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Engine as Database
+
+from models.access.gates import add_gate, list_gates, revoke_gate
+from models.access.staff import ROLES, add_staff
+from models.database import open_sqlite
+from models.errors import FacefareError
+from models.settings import DataDirectory
+from models.tables.access import AccessTable, Gate
+from models.wire.tap import ShortName
+from models.wire.times import format_utc
+
+
+class GateRefused(FacefareError):
+    """A gate whose name or station cannot be used."""
+
+
+class _DataOption(click.ParamType[DataDirectory]):
+    name = "directory"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> DataDirectory:
+        return value if isinstance(value, DataDirectory) else DataDirectory(Path(value))
+
+
+def data_option(command: Callable[..., None]) -> Callable[..., None]:
+    """``--data DIR``: the operator's data directory."""
+    return click.option(
+        "--data",
+        type=_DataOption(),
+        default="data",
+        envvar="FACEFARE_DATA",
+        show_default=True,
+        help="The operator's data directory.",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def staff() -> None:
+    """The people who work here."""
+
+
+@staff.command("add")
+@click.argument("name")
+@click.option(
+    "--role", "roles", type=click.Choice(ROLES), multiple=True, required=True, help="May repeat."
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@json_option
+@data_option
+def add_member(
+    name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool, data: DataDirectory
+) -> None:
+    """Give NAME an account; prints what the authenticator app needs, once."""
+    database = _access(data)
+    added = add_staff(database, name, _password(password_stdin), roles, _now())
+    if as_json:
+        _print_json({"name": added.name, "totp_uri": added.provisioning_uri})
+        return
+    click.echo(f"{added.name} may sign in as {', '.join(roles)}.")
+    click.echo("Add this to an authenticator app now; it is not shown again:")
+    click.echo(added.provisioning_uri)
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+@click.group()
+def gates() -> None:
+    """The gates that may send taps."""
+
+
+@gates.command("add")
+@click.argument("name")
+@click.option("--station", required=True, help="The station, as facefare.toml names it.")
+@click.option(
+    "--direction", type=click.Choice(["in", "out"]), default="in", show_default=True, help="Way."
+)
+@json_option
+@data_option
+def add_one(name: str, station: str, direction: str, as_json: bool, data: DataDirectory) -> None:
+    """Register a gate called NAME; prints its one-time provisioning code."""
+    _check_gate(name, station, data)
+    code = add_gate(_access(data), name, station, direction, _now())
+    if as_json:
+        _print_json({"gate": name, "station": station, "direction": direction, "code": code})
+        return
+    click.echo(f"Provision {name} within 24 hours, on the gate itself:")
+    click.echo(f"  facefare gate provision --code {code}")
+
+
+@gates.command("list")
+@json_option
+@data_option
+def list_all(as_json: bool, data: DataDirectory) -> None:
+    """List the gates and their state."""
+    rows = list_gates(_access(data))
+    if as_json:
+        _print_json([_as_json(gate) for gate in rows])
+        return
+    for gate in rows:
+        click.echo(f"{gate.name}  {gate.station}  {gate.direction}  {_state(gate)}")
+
+
+@gates.command("revoke")
+@click.argument("name")
+@data_option
+def revoke(name: str, data: DataDirectory) -> None:
+    """Stop trusting the gate called NAME, now and for good."""
+    revoke_gate(_access(data), name, _now())
+    click.echo(f"{name} is revoked: its requests are refused from now on.")
+
+
+def _check_gate(name: str, station: str, data: DataDirectory) -> None:
+    stations = data.settings().stations
+    if station not in stations:
+        raise GateRefused(f"there is no station {station!r}; there are {', '.join(stations)}")
+    try:
+        TypeAdapter(ShortName).validate_python(name)
+    except ValidationError as error:
+        raise GateRefused(
+            f"{name!r} cannot be a gate's name; use small letters, digits, dot, dash or underscore"
+        ) from error
+
+
+def _state(gate: Gate) -> str:
+    if gate.revoked_at is not None:
+        return "revoked"
+    if gate.provisioned_at is not None:
+        return "provisioned"
+    expired = gate.code_expires_at is not None and _now() > gate.code_expires_at
+    return "code expired" if expired else "waiting for its code"
+
+
+def _as_json(gate: Gate) -> dict[str, str | None]:
+    provisioned = gate.provisioned_at
+    return {
+        "gate": gate.name,
+        "station": gate.station,
+        "direction": gate.direction,
+        "state": _state(gate),
+        "provisioned_at": None if provisioned is None else format_utc(provisioned),
+    }
+
+
+def _access(data: DataDirectory) -> Database:
+    return open_sqlite(data.access_db, AccessTable.metadata)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value))

@@ -1,0 +1,100 @@
+"""Where enrollment keeps things, and what it is handed by whoever starts it.
+
+Enrollment opens its own databases, vault and signing key. It does not know the ledger:
+``open_account`` is how a fare account comes to be, and the fare log's public key arrives
+as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine as Database
+
+from models.database import open_sqlite
+from models.faces.engine import Engine
+from models.settings import DataDirectory, Settings
+from models.tables.access import AccessTable
+from models.tables.riders import RidersTable
+from models.vault import Vault, make_master_key
+from models.wire.keys import load_signing_key, save_private_key
+
+
+def utc_now() -> datetime:
+    """The time of day, as the default clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """What the use cases and pages of enrollment work with.
+
+    ``load_engine`` is called when the first photo arrives, not before; ``looking`` lets one
+    request at a time use it. ``open_account(account_id)`` opens a fare account and does
+    nothing for one that is open already. ``log_verifier_key`` is the fare log's public key
+    as ``models.log.notes.verifier_key`` writes it.
+    """
+
+    riders: Database
+    access: Database
+    vault: Vault
+    signing_key: Ed25519PrivateKey
+    settings: Settings
+    load_engine: Callable[[], Engine]
+    open_account: Callable[[str], None]
+    log_verifier_key: str
+    clock: Callable[[], datetime] = utc_now
+    looking: Lock = field(default_factory=Lock)
+
+    @classmethod
+    def open(
+        cls,
+        data: DataDirectory,
+        load_engine: Callable[[], Engine],
+        open_account: Callable[[str], None],
+        log_verifier_key: str,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Enrollment:
+        """Open what ``create_stores`` made; raise a ``FacefareError`` with what is missing."""
+        return cls(
+            riders=open_sqlite(data.riders_db, RidersTable.metadata),
+            access=open_sqlite(data.access_db, AccessTable.metadata),
+            vault=Vault(_vault_file(data), _master_key_file(data)),
+            signing_key=load_signing_key(signing_key_file(data)),
+            settings=data.settings(),
+            load_engine=cache(load_engine),
+            open_account=open_account,
+            log_verifier_key=log_verifier_key,
+            clock=clock,
+        )
+
+
+def create_stores(data: DataDirectory) -> None:
+    """Make enrollment's databases, vault and key inside a new data directory.
+
+    An existing key is never overwritten: that raises ``FileExistsError``.
+    """
+    make_master_key(_master_key_file(data))
+    save_private_key(signing_key_file(data), Ed25519PrivateKey.generate())
+    Vault(_vault_file(data), _master_key_file(data))
+    open_sqlite(data.riders_db, RidersTable.metadata, create=True).dispose()
+    open_sqlite(data.access_db, AccessTable.metadata, create=True).dispose()
+
+
+def signing_key_file(data: DataDirectory) -> Path:
+    """The Ed25519 key that signs galleries."""
+    return data.keys / "enrollment.pem"
+
+
+def _vault_file(data: DataDirectory) -> Path:
+    return data.vault / "data-keys.sqlite"
+
+
+def _master_key_file(data: DataDirectory) -> Path:
+    return data.vault / "master.key"

@@ -1,0 +1,61 @@
+"""The ``facefare`` command. Each group is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from models.errors import FacefareError
+
+_COMMANDS = {
+    "init": "facefare.setup:init",
+    "serve": "facefare.server:serve",
+    "staff": "enrollment.cli:staff",
+    "gates": "enrollment.cli:gates",
+    "gate": "gate.cli:gate",
+    "ledger": "ledger.cli:ledger",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are found by name: money commands load no face models."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.command(cls=_Commands)
+@click.version_option(package_name="facefare")
+def facefare() -> None:
+    """A face-recognition transit pass: gates, enrollment and a ledger you can verify."""
+
+
+def data_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The ``--data DIR`` option."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=Path("data"),
+        envvar="FACEFARE_DATA",
+        show_default=True,
+        help="The operator's data directory.",
+    )(function)
+
+
+def main() -> None:
+    """Run the command; an error that has a sentence prints the sentence and exits with 1."""
+    try:
+        facefare(prog_name="facefare")
+    except FacefareError as error:
+        click.echo(f"facefare: {error}", err=True)
+        sys.exit(1)

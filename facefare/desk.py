@@ -1,0 +1,128 @@
+"""Plays a member of staff at the enrollment desk, through the pages that people use."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from uuid import uuid4
+
+import httpx
+import pyotp
+
+from models.errors import FacefareError
+
+_CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
+_TOP_UP_ID = re.compile(r'name="id" value="([^"]+)"')
+_CONSENT = re.compile(r'name="consent_text" value="([^"]+)"')
+_ACCOUNT = re.compile(r"<code>([0-9a-f]{32})</code>")
+_PROBLEM = re.compile(r'class="problem"[^>]*>(.*?)</p>', re.DOTALL)
+
+
+class DeskRefused(FacefareError):
+    """A page answered with a problem; the message is the page's own sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a member of staff signs in with."""
+
+    name: str
+    password: str
+    totp_secret: str
+
+
+class Desk:
+    """A browser's worth of HTTP at ``server``, signed in as one member of staff."""
+
+    def __init__(self, server: str, credentials: Credentials) -> None:
+        self._http = httpx.Client(base_url=server, timeout=60.0, follow_redirects=True)
+        page = self._page("/staff/sign-in")
+        self._post(
+            "/staff/sign-in",
+            {
+                "csrf_token": _found(_CSRF, page),
+                "name": credentials.name,
+                "password": credentials.password,
+                "code": pyotp.TOTP(credentials.totp_secret).now(),
+                "next": "/",
+            },
+        )
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def enroll(self, name: str, station: str, photos: list[Path]) -> str:
+        """Enroll an adult with ``photos`` and return the account's pseudonym.
+
+        Raises ``DeskRefused`` with what the page says of the photos or the form.
+        """
+        page = self._page("/enrollment/new")
+        answer = self._post(
+            "/enrollment/new",
+            {
+                "csrf_token": _found(_CSRF, page),
+                "name": name,
+                "category": "adult",
+                "language": "en",
+                "age_group": "14-or-over",
+                "stations": station,
+                "consent_text": _found(_CONSENT, page),
+                "consent_given": "yes",
+            },
+            [("photos", (photo.name, photo.read_bytes())) for photo in photos],
+        )
+        return _found(_ACCOUNT, answer)
+
+    def top_up(self, account: str, amount: str) -> None:
+        """Take ``amount`` (major units) in cash for ``account``."""
+        page = self._page("/finance/top-up")
+        self._post(
+            "/finance/top-up",
+            {
+                "csrf_token": _found(_CSRF, page),
+                "account": account,
+                "amount": amount,
+                "id": _found(_TOP_UP_ID, page),
+            },
+        )
+
+    def _page(self, path: str) -> str:
+        return self._checked(self._http.get(path))
+
+    def _post(
+        self,
+        path: str,
+        fields: dict[str, str],
+        files: list[tuple[str, tuple[str, bytes]]] | None = None,
+    ) -> str:
+        return self._checked(self._http.post(path, data=fields, files=files))
+
+    def _checked(self, response: httpx.Response) -> str:
+        problem = _PROBLEM.search(response.text)
+        if problem is not None:
+            raise DeskRefused(" ".join(problem.group(1).split()))
+        if response.status_code != 200:
+            raise DeskRefused(f"{response.url.path} answered {response.status_code}")
+        return response.text
+
+
+def _found(pattern: re.Pattern[str], page: str) -> str:
+    match = pattern.search(page)
+    if match is None:
+        raise DeskRefused(f"the page does not hold what {pattern.pattern!r} looks for")
+    return match.group(1)
+
+
+def new_password() -> str:
+    """A random password for the demo's own staff account."""
+    return uuid4().hex

@@ -1,0 +1,49 @@
+"""``facefare init``: make an operator's data directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+import enrollment.store
+import ledger.ledger
+from facefare.cli import data_option
+from models.settings import TEMPLATE, DataDirectory, make_directories
+from models.wire.keys import write_private_file
+
+SESSION_KEY_BYTES = 32
+
+
+def make_data(data: DataDirectory, operator: str, origin: str) -> None:
+    """Create everything in ``data``; the settings file comes last and marks it complete.
+
+    Raises ``SettingsError`` where the directory is in use or cannot be written.
+    """
+    make_directories(data)
+    enrollment.store.create_stores(data)
+    ledger.ledger.create(data)
+    write_private_file(data.session_key, os.urandom(SESSION_KEY_BYTES))
+    data.settings_file.write_text(
+        TEMPLATE.format(operator=operator, origin=origin), encoding="utf-8"
+    )
+
+
+@click.command()
+@data_option
+@click.option("--operator", default="Example Transit", show_default=True, help="Your name.")
+@click.option(
+    "--origin",
+    default="fares.example/city",
+    show_default=True,
+    help="The name of your fare log in every checkpoint; it cannot be changed later.",
+)
+def init(data: Path, operator: str, origin: str) -> None:
+    """Make the data directory: databases, keys and settings."""
+    made = DataDirectory(data)
+    make_data(made, operator, origin)
+    made.settings()
+    click.echo(f"Made {data}. Next: look at {made.settings_file}, then")
+    click.echo("  facefare staff add NAME --role admin")
+    click.echo("  facefare serve")

@@ -1,0 +1,79 @@
+"""From an opened gallery to a matcher that may charge, or a sentence why not.
+
+A gate charges by face only at an operating point that was measured for its engine, its
+gallery's size, the number of enrolment photos and the frames it fuses. There is no default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gate.decision import FRAMES_MIN
+from gate.errors import NotReady
+from models.faces.cohort import Cohort, shipped_cohort
+from models.faces.matching import Ambiguous, Gallery, Match, Matcher, Unknown
+from models.faces.operating_points import OperatingPoint, Table, choose, shipped_table
+from models.faces.tracking import Track
+from models.wire.gallery import GallerySnapshot
+
+TARGET_FPIR = 0.001
+"""At most one stranger in a thousand who step into the zone is taken for a rider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured for an engine, read once: operating points and cohort."""
+
+    engine_id: str
+    table: Table
+    cohort: Cohort | None
+
+    @classmethod
+    def shipped(cls, engine_id: str) -> Measured:
+        """The table and the cohort that come with the program; raises ``NoOperatingPoint``."""
+        return cls(engine_id, shipped_table(engine_id), shipped_cohort(engine_id))
+
+
+def make_matcher(snapshot: GallerySnapshot, measured: Measured) -> Matcher:
+    """Build the matcher for a received gallery.
+
+    Raises ``NotReady`` for a gallery of another engine and ``NoOperatingPoint`` where nothing
+    strict enough was measured.
+    """
+    if snapshot.engine_id != measured.engine_id:
+        raise NotReady(
+            f"the gallery was made with the engine {snapshot.engine_id}, this gate runs "
+            f"{measured.engine_id}; set the same engine on both sides"
+        )
+    point = operating_point(snapshot, measured)
+    gallery = Gallery(
+        snapshot.engine_id,
+        snapshot.version,
+        tuple(rider.account for rider in snapshot.riders),
+        _templates(snapshot),
+    )
+    return Matcher(gallery, measured.cohort, point)
+
+
+def operating_point(snapshot: GallerySnapshot, measured: Measured) -> OperatingPoint:
+    """The measured row for this gallery: the rider with the fewest photos sets the standard."""
+    return choose(
+        measured.table,
+        measured.engine_id,
+        gallery_size=max(1, len(snapshot.riders)),
+        target_fpir=TARGET_FPIR,
+        enrolled_images=min((rider.images for rider in snapshot.riders), default=1),
+        fused_frames=FRAMES_MIN,
+    )
+
+
+def _templates(snapshot: GallerySnapshot) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    rows = [np.frombuffer(rider.template, dtype="<f4") for rider in snapshot.riders]
+    return np.array(rows, dtype=np.float32).reshape(len(rows), snapshot.dimensions)
+
+
+def recognise(matcher: Matcher, track: Track) -> Match | Ambiguous | Unknown:
+    """Search the gallery for the fused face of ``track``."""
+    return matcher.search(track.fused(), track.frames, matcher.gallery.engine_id)

@@ -1,0 +1,92 @@
+"""The ledger over HTTP: taps in, standings and checkpoints out. Handlers only translate.
+
+POST /api/v1/taps        {"taps": ["<jws>", …]} -> {"answers": [{"status": …}, …]}
+GET  /api/v1/standings   {"version": 17, "blocked": [{"account": …, "reason": …}]}
+GET  /log/checkpoint     the newest signed checkpoint, for everyone
+GET  /health/ledger      200 while every entry older than ten seconds is signed for
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from ledger.accounts import standings
+from ledger.answers import answer_json
+from ledger.charge import SIGNED_TAP_CHARS_MAX, TAPS_MAX, BatchRefused, charge_taps
+from ledger.checkpoints import health
+from ledger.kept import CheckpointFile
+from ledger.ledger import Ledger
+from models.access.gates import GateRegister
+from models.access.web import authenticate_gate
+from models.wire.times import format_utc
+
+AUDIENCE = "ledger"
+_BODY_BYTES_MAX = TAPS_MAX * (SIGNED_TAP_CHARS_MAX + 8) + 64
+
+
+def gate_api(ledger: Ledger, register: GateRegister) -> Blueprint:
+    """What gates call, each request with a token of its own."""
+    blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
+
+    @blueprint.post("/taps")
+    def taps() -> dict[str, Any]:
+        request.max_content_length = _BODY_BYTES_MAX
+        gate = authenticate_gate(register, AUDIENCE)
+        answers = charge_taps(ledger, gate.name, _signed_taps(request.get_data()), register.gate)
+        return {"answers": [answer_json(answer) for answer in answers]}
+
+    @blueprint.get("/standings")
+    def blocked() -> dict[str, Any]:
+        authenticate_gate(register, AUDIENCE)
+        now = standings(ledger)
+        return {
+            "version": now.version,
+            "blocked": [
+                {
+                    "account": account.account_id,
+                    "reason": account.standing.reason,
+                    "words": account.standing.words,
+                    "since": format_utc(account.since),
+                }
+                for account in now.blocked
+            ],
+        }
+
+    return blueprint
+
+
+def public(ledger: Ledger) -> Blueprint:
+    """What anyone may read."""
+    blueprint = Blueprint("ledger_public", __name__)
+
+    @blueprint.get("/log/checkpoint")
+    def checkpoint() -> Response:
+        note = CheckpointFile(ledger.checkpoint_file).read()
+        return Response(note, content_type="text/plain; charset=utf-8")
+
+    @blueprint.get("/health/ledger")
+    def ledger_health() -> tuple[dict[str, Any], int]:
+        found = health(ledger)
+        answer = {
+            "status": "ok" if found.ok else "late",
+            "entries": found.entries,
+            "checkpoint_size": found.checkpoint_size,
+            "unsigned_for_s": found.unsigned_for_s,
+        }
+        return answer, 200 if found.ok else 503
+
+    return blueprint
+
+
+def _signed_taps(body: bytes) -> list[str]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BatchRefused('the request is not JSON; send {"taps": ["<signed tap>", …]}') from error
+    taps = value.get("taps") if isinstance(value, dict) and len(value) == 1 else None
+    if not isinstance(taps, list) or not all(isinstance(tap, str) for tap in taps):
+        raise BatchRefused('send {"taps": ["<signed tap>", …]} and nothing else')
+    return taps

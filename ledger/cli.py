@@ -1,0 +1,71 @@
+"""``facefare ledger``: verify the log, show its newest checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ledger.checkpoints import publish
+from ledger.kept import CheckpointFile
+from ledger.ledger import Ledger
+from ledger.verify import VerifyReport, verify
+from models.settings import DataDirectory
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    envvar="FACEFARE_DATA",
+    show_default=True,
+    help="The operator's data directory.",
+)
+
+
+@click.group()
+def ledger() -> None:
+    """The fare log: verify it, sign it, prove what is in it."""
+
+
+@ledger.command("verify")
+@data_option
+@click.option(
+    "--checkpoint",
+    "checkpoint_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint you kept yourself. Without one, truncation is not excluded.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON line.")
+def verify_command(data: Path, checkpoint_file: Path | None, as_json: bool) -> None:
+    """Hash every entry again and compare it with everything beside it."""
+    opened = Ledger.open(DataDirectory(data))
+    note = None if checkpoint_file is None else checkpoint_file.read_text(encoding="utf-8")
+    key = opened.log_key.public_key()
+    report = verify(opened.engine, opened.settings.origin, key, note, opened.vault)
+    if as_json:
+        click.echo(json.dumps({"verify": "ok", **asdict(report)}))
+    else:
+        _print(report)
+
+
+def _print(report: VerifyReport) -> None:
+    click.echo(f"ok: {report.entries} entries, root {report.root}")
+    if report.checkpoint_size is not None:
+        click.echo(f"the first {report.checkpoint_size} are those of the checkpoint")
+    if report.erased:
+        click.echo(f"{report.erased} entries belong to riders who were erased")
+    for gap in report.not_excluded:
+        click.echo(f"not excluded: {gap}")
+
+
+@ledger.command("checkpoint")
+@data_option
+@click.option("--publish", "sign", is_flag=True, help="Sign a new one first if entries wait.")
+def checkpoint_command(data: Path, sign: bool) -> None:
+    """Print the newest signed checkpoint; keep it somewhere else to verify against later."""
+    opened = Ledger.open(DataDirectory(data))
+    if sign:
+        publish(opened)
+    click.echo(CheckpointFile(opened.checkpoint_file).read(), nl=False)

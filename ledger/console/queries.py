@@ -1,0 +1,110 @@
+"""What the finance pages show, read from one snapshot of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col
+
+from models.money import Money
+from models.tables.ledger import AccountRow, EntryRow, PostingRow, RefusalRow, TapRow
+
+PAGE = 50
+RECENT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTotal:
+    """One line of the trial balance: debit positive, credit negative."""
+
+    account: str
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Takings:
+    """Rides and fares of one gate."""
+
+    station: str
+    gate: str
+    rides: int
+    fares: Money
+
+
+def trial_balance(session: Session) -> list[AccountTotal]:
+    """Every ledger account with its total; all totals of a currency sum to zero."""
+    account, currency = col(PostingRow.account), col(PostingRow.currency)
+    rows = session.execute(
+        select(account, currency, func.sum(col(PostingRow.minor)).label("minor"))
+        .group_by(account, currency)
+        .order_by(account, currency)
+    )
+    return [AccountTotal(row.account, Money(row.minor, row.currency)) for row in rows]
+
+
+def takings_since(session: Session, start: datetime) -> list[Takings]:
+    """Rides recorded since ``start`` by station and gate."""
+    station, gate, currency = col(EntryRow.station), col(EntryRow.gate), col(EntryRow.currency)
+    rows = session.execute(
+        select(station, gate, currency, func.count().label("rides"),
+               func.sum(col(EntryRow.amount_minor)).label("minor"))
+        .where(col(EntryRow.kind) == "ride", col(EntryRow.recorded_at) >= start)
+        .group_by(station, gate, currency)
+        .order_by(station, gate, currency)
+    )  # fmt: skip
+    return [Takings(r.station, r.gate, r.rides, Money(r.minor, r.currency)) for r in rows]
+
+
+def entries_before(session: Session, before: int | None) -> list[EntryRow]:
+    """One page of entries, newest first, with numbers below ``before``."""
+    query = select(EntryRow).order_by(col(EntryRow.seq).desc()).limit(PAGE)
+    if before is not None:
+        query = query.where(col(EntryRow.seq) < before)
+    return list(session.execute(query).scalars())
+
+
+def postings_of(session: Session, seq: int) -> list[PostingRow]:
+    """The postings of entry ``seq`` in order."""
+    query = select(PostingRow).where(col(PostingRow.entry_seq) == seq)
+    return list(session.execute(query.order_by(col(PostingRow.line))).scalars())
+
+
+def tap_of(session: Session, seq: int) -> TapRow | None:
+    """The tap that caused entry ``seq``, if a tap did."""
+    return session.execute(select(TapRow).where(col(TapRow.entry_seq) == seq)).scalar()
+
+
+def taps_with_trouble(session: Session) -> list[TapRow]:
+    """The newest taps that were kept and not charged."""
+    query = select(TapRow).where(col(TapRow.outcome).in_(("quarantined", "refused")))
+    return list(
+        session.execute(query.order_by(col(TapRow.received_at).desc()).limit(RECENT)).scalars()
+    )
+
+
+def open_gaps(session: Session) -> list[TapRow]:
+    """Taps whose predecessor has still not arrived."""
+    before = aliased(TapRow)
+    arrived = select(col(before.tap_id)).where(
+        col(before.gate) == col(TapRow.gate),
+        col(before.gate_seq) == col(TapRow.gate_seq) - 1,
+        col(before.chain) != "fork",
+    )
+    query = select(TapRow).where(col(TapRow.chain) == "gap", ~arrived.exists())
+    return list(session.execute(query.order_by(col(TapRow.received_at)).limit(RECENT)).scalars())
+
+
+def refusals(session: Session) -> list[RefusalRow]:
+    """The newest things sent as taps that could not be read as one."""
+    query = select(RefusalRow).order_by(col(RefusalRow.last_at).desc()).limit(RECENT)
+    return list(session.execute(query).scalars())
+
+
+def accounts_after(session: Session, after: str) -> list[AccountRow]:
+    """One page of accounts by pseudonym, following ``after``."""
+    account = col(AccountRow.account_id)
+    query = select(AccountRow).where(account > after).order_by(account).limit(PAGE)
+    return list(session.execute(query).scalars())

@@ -1,0 +1,281 @@
+"""The fare engine: what a tap adds to a rider's bill, and why.
+
+    priced = price(history, tap)             history after, and the charge of this tap
+    statement(history, as_of)                every fare of a rider, with its rules
+    quote(tables, "70061", "1", at)          what a ride would cost
+
+``price`` is pure. What it charges is the difference the tap makes to the rider's weeks, so
+the charges of any order of taps add up to the same total, a tap known already adds nothing,
+and a late tap corrects the days it belongs to. The ledger posts each ``Adjustment``; entries
+of earlier weeks are corrected by new ones, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from ledger.fares.bills import WeekBill, bill, loose_ends
+from ledger.fares.book import FareBook
+from ledger.fares.calendars import monday_of, week_of
+from ledger.fares.chain import Fare, Link, fares_of
+from ledger.fares.explain import (
+    cap_rules,
+    completed_rule,
+    fare_rules,
+    leg_rule,
+    loose_rule,
+    note_rule,
+    unknown_fare,
+)
+from ledger.fares.history import History
+from ledger.fares.legs import Leg, Seen, ride
+from ledger.fares.paths import options_of
+from ledger.fares.taps import FareTap, category_on
+from ledger.fares.words import Rule
+from models.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What a tap changes in the week that began on ``monday``; negative gives money back."""
+
+    monday: date
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a tap adds to the bill, what is held in its weeks now, and the rules that say so.
+
+    ``amount`` is the sum of ``adjustments``. ``known`` marks a tap that was priced before.
+    """
+
+    tap_id: str
+    network: str
+    amount: Money
+    held: Money
+    adjustments: tuple[Adjustment, ...]
+    rules: tuple[Rule, ...]
+    known: bool = False
+
+    def words(self, language: str = "en") -> str:
+        """All rules as sentences."""
+        return " ".join(rule.words(language) for rule in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A tap's charge, and the history that the next tap is priced with."""
+
+    history: History
+    charge: Charge
+
+
+def price(history: History, tap: FareTap, as_of: datetime | None = None) -> Priced:
+    """Price ``tap`` for the rider of ``history``, as the bill stands ``as_of`` (when it arrived).
+
+    Raises ``NoFares``, ``UnknownPlace`` or ``TapConflict``; then nothing is charged.
+    """
+    as_of = as_of or tap.at
+    after = history.add(tap)
+    currency = history.book.currency
+    if after is history:
+        rules = (Rule("repeat"),)
+        nothing = Money(0, currency)
+        return Priced(history, Charge(tap.tap_id, tap.network, nothing, nothing, (), rules, True))
+    held = total = 0
+    adjustments = []
+    bills = []
+    for week in touched_weeks(history, after, tap):
+        before, now = bill(history, week, as_of), bill(after, week, as_of)
+        held += now.held
+        bills.append(now)
+        if now.total != before.total:
+            total += now.total - before.total
+            amount = Money(now.total - before.total, currency)
+            adjustments.append(Adjustment(monday_of(week), amount))
+    charge = Charge(
+        tap.tap_id,
+        tap.network,
+        Money(total, currency),
+        Money(held, currency),
+        tuple(adjustments),
+        tuple(_rules(after, tap, bills)),
+    )
+    return Priced(after, charge)
+
+
+def touched_weeks(before: History, after: History, tap: FareTap) -> list[int]:
+    """The weeks whose bill can differ between two histories, one having ``tap`` more."""
+    day, _ = after.book.at(tap.at)
+    if not before.taps or after.taps[-1] is not tap or after.on_time or before.on_time:
+        days = {leg.first.day for h in (before, after) for leg in h.rides.legs}
+        days |= {end.seen.day for h in (before, after) for end in loose_ends(h)}
+        days |= {v.first.day for h in (before, after) for v in h.rides.same_station}
+        return sorted({week_of(d) for d in days} | {week_of(day)})
+    days = {day}
+    state = before.rides.networks.get(tap.network)
+    if state is not None and state.last is not None:
+        days.add(state.last.day)
+        if state.open is not None and state.open.undo is not None:
+            days.add(state.open.undo.first.day)
+        if state.left_open is not None:
+            days.add(state.left_open.seen.day)
+        if state.crossed is not None:
+            days.add(state.crossed.left_open.seen.day)
+    for history in (before, after):
+        if history.last is not None:
+            days.update(fare.day for fare in fares_of(history.last.path))
+    return sorted({week_of(d) for d in days})
+
+
+def _rules(history: History, tap: FareTap, bills: list[WeekBill]) -> Iterator[Rule]:
+    day, rates = history.book.at(tap.at)
+    seen = Seen(tap, day, category_on(history.concessions, day), rates)
+    if history.taps[-1] is tap:
+        note = note_rule(history.rides, seen)
+        if note is not None:
+            yield note
+    link = _link_of(history, tap)
+    if link is not None:
+        fare = _fare_of(link)
+        yield from fare_rules(fare) if fare is not None else (unknown_fare(link),)
+    for week in bills:
+        yield from cap_rules(week, history.book.currency)
+        if week.refund_only:
+            yield Rule("refund_only")
+
+
+def _link_of(history: History, tap: FareTap) -> Link | None:
+    """The link of the leg that ``tap`` began or ended."""
+    for link, leg in zip(reversed(history.links), reversed(history.rides.legs), strict=True):
+        if leg.first.tap is tap or (leg.last is not None and leg.last.tap is tap):
+            return link
+        if leg.departs < tap.at and leg.arrives < tap.at:
+            return None
+    return None
+
+
+def _fare_of(link: Link) -> Fare | None:
+    """The fare that the link's leg is paid with, as things stood when it was the last leg."""
+    path = link.path
+    return Fare(path.amount, path) if path is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of a statement: the legs, what they cost before caps, and why."""
+
+    day: date
+    legs: tuple[Leg, ...]
+    amount: Money
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Everything a rider rode: fares, then what the weeks came to."""
+
+    items: tuple[Item, ...]
+    weeks: tuple[WeekBill, ...]
+    total: Money
+    held: Money
+
+
+def statement(history: History, as_of: datetime) -> Statement:
+    """All fares of a history and its weeks as they stand ``as_of``."""
+    currency = history.book.currency
+    items = sorted(_items(history), key=lambda item: (item.legs[0].order, item.amount.minor))
+    days = {leg.first.day for leg in history.rides.legs}
+    days |= {end.seen.day for end in loose_ends(history)}
+    days |= {visit.first.day for visit in history.rides.same_station}
+    if history.on_time is not None:
+        days |= {end.seen.day for end in loose_ends(history.on_time)}
+    weeks = tuple(bill(history, week, as_of) for week in sorted({week_of(day) for day in days}))
+    return Statement(
+        tuple(items),
+        weeks,
+        Money(sum(week.total for week in weeks), currency),
+        Money(sum(week.held for week in weeks), currency),
+    )
+
+
+def _items(history: History) -> Iterator[Item]:
+    currency = history.book.currency
+    links = history.links
+    for index, link in enumerate(links):
+        if index + 1 < len(links) and _same_group(links[index + 1], link):
+            continue
+        if link.path is None:
+            day = date.fromordinal(link.leg.first.day)
+            yield Item(day, (link.leg,), Money(0, currency), (unknown_fare(link),))
+        for fare in fares_of(link.path):
+            legs = tuple(path.leg for path in fare.paths())
+            amount = Money(fare.amount, currency)
+            yield Item(date.fromordinal(fare.day), legs, amount, fare_rules(fare))
+    for visit in history.rides.same_station:
+        code = "mistake" if visit.mistake else "same_station"
+        amount = Money(visit.amount, currency)
+        place = visit.first.rates.stop(visit.first.tap.stop).name
+        rule = Rule(code, (("start", place), ("amount", amount)))
+        leg = ride(visit.first, visit.last)
+        yield Item(date.fromordinal(visit.first.day), (leg,), amount, (rule,))
+
+
+def _same_group(following: Link, link: Link) -> bool:
+    """Does the next link go on with this one's fares, or replace it by a longer, joined leg?"""
+    joined = following.previous is not link and following.leg.first is link.leg.first
+    return joined or not following.begins
+
+
+def week_rules(week: WeekBill, currency: str) -> tuple[Rule, ...]:
+    """The rules of a week: caps, completed trips, maximum fares, what is held."""
+    rules = list(cap_rules(week, currency))
+    rules += (completed_rule(trip) for trip in week.completed)
+    rules += (loose_rule("maximum", end) for end in week.maximum)
+    rules += (loose_rule("held", end) for end in week.holding)
+    if week.refund_only:
+        rules.append(Rule("refund_only"))
+    return tuple(rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one ride would cost on ``network`` before transfers and caps."""
+
+    network: str
+    amount: Money
+    rule: Rule
+
+
+def quote(
+    book: FareBook, start: str, end: str, at: datetime, category: str = "", network: str = ""
+) -> tuple[Quote, ...]:
+    """The price of a ride on ``network``, or on every network with a fare for it, cheapest first.
+
+    An empty ``end`` asks for a ride without tap-off. Raises ``NoFares`` or ``UnknownPlace``.
+    """
+    day, rates = book.at(at)
+    rates.check_network(network)
+    for stop in filter(None, (start, end)):
+        rates.stop(stop)
+    networks = (network,) if network else sorted(rates.tables.networks)
+    quotes = []
+    for name in networks:
+        seen = Seen(FareTap("", start, name, "in", at), day, category, rates)
+        arrival = end if rates.tables.policy(name).tap_off or network else ""
+        leg = Leg(seen, None, start, arrival, seen.tap.at, seen.tap.at)
+        options = [option for option in options_of(leg) if not option.transfer_only]
+        if options:
+            option = min(options, key=lambda o: (o.price, o.line))
+            amount = Money(option.price, book.currency)
+            quotes.append(Quote(name, amount, leg_rule(leg, option)))
+    return tuple(sorted(quotes, key=lambda q: (q.amount.minor, q.network)))
+
+
+def local_time(at: datetime, zone: ZoneInfo) -> datetime:
+    """``at`` by the clock of the network; a time without a zone is taken to be that already."""
+    return at.astimezone(zone) if at.tzinfo else at.replace(tzinfo=zone)

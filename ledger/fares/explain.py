@@ -1,0 +1,115 @@
+"""Why a fare is what it is: the rules of legs, transfers, caps and loose ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from ledger.fares.bills import Completed, WeekBill, maximum_fare
+from ledger.fares.calendars import monday_of
+from ledger.fares.chain import Fare, Link
+from ledger.fares.legs import Leg, LooseEnd, Rides, Seen
+from ledger.fares.paths import Path
+from ledger.fares.rates import Option, distance_m
+from ledger.fares.words import Rule, Value
+from models.money import Money
+
+LEG_RULES, TRANSFER_RULES = "fare_leg_rules.txt", "fare_transfer_rules.txt"
+CAPS, POLICIES = "fare_caps.txt", "fare_policies.txt"
+
+
+def money(minor: int, seen: Seen) -> Money:
+    """An amount in the currency of the tables."""
+    return Money(minor, seen.rates.tables.currency)
+
+
+def name(seen: Seen, stop: str) -> str:
+    """The name of a stop as riders know it."""
+    return seen.rates.stop(stop).name if stop else "?"
+
+
+def leg_rule(leg: Leg, option: Option) -> Rule:
+    """What one leg costs and by which row."""
+    seen = leg.first
+    product = seen.rates.tables.products[option.product]
+    values: list[tuple[str, Value]] = [
+        ("product", product.name),
+        ("start", name(seen, leg.start)),
+        ("amount", money(option.price, seen)),
+    ]
+    if not leg.end:
+        return Rule("leg_from", tuple(values), LEG_RULES, option.line)
+    values.append(("end", name(seen, leg.end)))
+    if not product.bands:
+        return Rule("leg", tuple(values), LEG_RULES, option.line)
+    metres = distance_m(seen.rates.stop(leg.start), seen.rates.stop(leg.end))
+    return Rule("distance", (*values, ("metres", metres)), LEG_RULES, option.line)
+
+
+def path_rules(path: Path) -> Iterator[Rule]:
+    """The rules of one step of a fare."""
+    seen = path.leg.first
+    if path.rule is not None:
+        values = (("start", name(seen, path.leg.start)), ("amount", money(path.amount, seen)))
+        yield Rule("transfer", values, TRANSFER_RULES, path.rule.line)
+    yield leg_rule(path.leg, path.option)
+    if seen.category:
+        category = seen.rates.tables.categories.get(seen.category)
+        yield Rule("concession", (("category", category.name if category else seen.category),))
+
+
+def fare_rules(fare: Fare) -> tuple[Rule, ...]:
+    """The rules of a whole fare."""
+    return tuple(rule for path in fare.paths() for rule in path_rules(path))
+
+
+def unknown_fare(link: Link) -> Rule:
+    """No rule prices the leg."""
+    leg = link.leg
+    values = (("start", name(leg.first, leg.start)), ("end", name(leg.first, leg.end)))
+    return Rule("unknown_fare", values)
+
+
+def cap_rules(week: WeekBill, currency: str) -> tuple[Rule, ...]:
+    """The caps a week has reached."""
+    found = []
+    for day, cap in week.fares.caps:
+        code = "cap_day" if day else "cap_week"
+        when = date.fromordinal(day) if day else monday_of(week.week)
+        values = (
+            ("cap", cap.name),
+            ("amount", Money(cap.amount, currency)),
+            ("day", when.isoformat()),
+        )
+        found.append(Rule(code, values, CAPS, cap.line))
+    return tuple(found)
+
+
+def loose_rule(code: str, end: LooseEnd) -> Rule:
+    """A loose end that is held (``held``) or charged (``maximum``)."""
+    seen = end.seen
+    values = (("start", name(seen, seen.tap.stop)), ("amount", money(maximum_fare(end), seen)))
+    return Rule(code, values, POLICIES, seen.policy.line)
+
+
+def completed_rule(trip: Completed) -> Rule:
+    """A loose end completed as a usual trip."""
+    seen = trip.end.seen
+    values = (
+        ("start", name(seen, trip.leg.start)),
+        ("end", name(seen, trip.leg.end)),
+        ("amount", money(trip.option.price, seen)),
+    )
+    return Rule("completed", values, LEG_RULES, trip.option.line)
+
+
+def note_rule(rides: Rides, seen: Seen) -> Rule | None:
+    """What the last tap did, where that is not said by the fare itself."""
+    if rides.note in ("", "rode", "closed"):
+        return None
+    here = name(seen, seen.tap.stop)
+    amount = money(seen.policy.maximum_fare, seen)
+    if rides.note == "same_station":
+        amount = money(seen.policy.same_station_fare or 0, seen)
+    values = (("start", here), ("end", here), ("amount", amount))
+    return Rule(rides.note, values, POLICIES, seen.policy.line)

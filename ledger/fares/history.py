@@ -1,0 +1,123 @@
+"""A rider's taps and everything made of them, as a value: adding a tap gives a new history.
+
+    history = History.of(book, concessions).add(tap).add(tap)
+
+Taps may be added in any order, and any number of times: a history is a function of the set
+of its taps. Adding the latest tap costs the same however long the history is; an earlier one
+makes it anew. Five weeks of taps are enough: the week that caps look at, and the four before
+from which usual trips are known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ledger.fares.book import FareBook
+from ledger.fares.chain import Link, extend
+from ledger.fares.legs import Rides, step
+from ledger.fares.paths import Transfers
+from ledger.fares.problems import FareError
+from ledger.fares.taps import Concession, FareTap
+
+
+class TapConflict(FareError):
+    """Two different taps with one id."""
+
+
+def _order(tap: FareTap) -> tuple[object, str]:
+    return tap.at, tap.tap_id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """The taps in the order of their times, the rides, and the chain of legs.
+
+    ``on_time`` is the history without the late taps, where there are any.
+    """
+
+    book: FareBook
+    concessions: tuple[Concession, ...]
+    transfers: Mapping[int, Transfers]
+    taps: tuple[FareTap, ...] = ()
+    rides: Rides = field(default_factory=Rides)
+    links: tuple[Link, ...] = ()
+    on_time: History | None = None
+
+    @classmethod
+    def of(cls, book: FareBook, concessions: tuple[Concession, ...] = ()) -> History:
+        """The history of a rider without taps."""
+        transfers = {id(rates): Transfers(rates.tables) for rates in book.rates}
+        return cls(book, concessions, transfers)
+
+    @property
+    def last(self) -> Link | None:
+        """The last leg's link."""
+        return self.links[-1] if self.links else None
+
+    def has(self, tap: FareTap) -> bool:
+        """Is this tap in the history? Raise ``TapConflict`` for another with the same id."""
+        if not self.taps or _order(tap) > _order(self.taps[-1]):
+            return False
+        for other in self.taps:
+            if other.tap_id == tap.tap_id:
+                if replace(other, late=tap.late) != tap:
+                    raise TapConflict(f"tap {tap.tap_id} is known with another place or time")
+                return True
+        return False
+
+    def add(self, tap: FareTap) -> History:
+        """The history with one more ``tap``; the same history where it is already in.
+
+        Raises ``NoFares``, ``UnknownPlace`` or ``TapConflict``.
+        """
+        if self.has(tap):
+            return self
+        on_time = self.on_time
+        if tap.late:
+            on_time = on_time or self
+        elif on_time is not None:
+            on_time = on_time.add(tap)
+        return replace(self._added(tap), on_time=on_time)
+
+    def _added(self, tap: FareTap) -> History:
+        _, rates = self.book.at(tap.at)
+        rates.check_network(tap.network)
+        rates.stop(tap.stop)
+        if not self.taps or _order(tap) > _order(self.taps[-1]):
+            return self._after(tap)
+        index = bisect_left(self.taps, _order(tap), key=_order)
+        taps = (*self.taps[:index], tap, *self.taps[index:])
+        return History(self.book, self.concessions, self.transfers)._with_all(taps)
+
+    def _with_all(self, taps: tuple[FareTap, ...]) -> History:
+        history = self
+        for tap in taps:
+            history = history._after(tap)
+        return history
+
+    def _after(self, tap: FareTap) -> History:
+        rides = step(self.rides, tap, self.book, self.concessions)
+        links = self.links
+        if rides.legs is not self.rides.legs:
+            same = common(self.rides.legs, rides.legs)
+            links = links[:same]
+            for leg in rides.legs[same:]:
+                link = extend(links[-1] if links else None, leg, self.transfers)
+                links = (*links, link)
+        return History(
+            self.book, self.concessions, self.transfers, (*self.taps, tap), rides, links, None
+        )
+
+
+def common(first: tuple[object, ...], second: tuple[object, ...]) -> int:
+    """How many items two tuples begin with in common."""
+    if len(second) > len(first) and (not first or second[len(first) - 1] is first[-1]):
+        return len(first)  # legs are only ever inserted in order, so the rest is the same
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        if one is not other:
+            break
+        count += 1
+    return count

@@ -1,0 +1,97 @@
+"""The ledger of one operator: its database, keys, settings and clock, opened together.
+
+DATA/fares.sqlite           entries, postings, taps, accounts
+DATA/keys/log.pem           the key that signs checkpoints
+DATA/vault/accounts.sqlite  the accounts' commitment keys, wrapped by
+DATA/vault/accounts.key     the ledger's master key; enrollment has its own
+DATA/log/checkpoint         the newest signed checkpoint
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
+from sqlmodel import select
+
+from ledger.fares.price import FlatFare
+from ledger.fares.standing import StandingPolicy
+from ledger.kept import keep_empty_checkpoint
+from models.database import open_sqlite, reading
+from models.log.notes import verifier_key
+from models.settings import DataDirectory, Settings
+from models.tables.ledger import EntryRow, LedgerTable
+from models.vault import Vault, make_master_key
+from models.wire.keys import load_signing_key, save_private_key
+
+LOG_KEY = "log.pem"
+VAULT = "accounts.sqlite"
+MASTER_KEY = "accounts.key"
+
+
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
+
+
+def create(data: DataDirectory) -> None:
+    """Make the ledger's files in a new data directory; existing keys are never overwritten."""
+    save_private_key(data.keys / LOG_KEY, Ed25519PrivateKey.generate())
+    make_master_key(data.vault / MASTER_KEY)
+    Vault(data.vault / VAULT, data.vault / MASTER_KEY)
+    open_sqlite(data.fares_db, LedgerTable.metadata, create=True).dispose()
+
+
+def _is_empty(engine: Engine) -> bool:
+    with reading(engine) as session:
+        return session.exec(select(EntryRow.seq).limit(1)).first() is None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the use cases are handed."""
+
+    engine: Engine
+    vault: Vault
+    log_key: Ed25519PrivateKey
+    settings: Settings
+    checkpoint_file: Path
+    clock: Callable[[], datetime] = utc_now
+
+    @classmethod
+    def open(cls, data: DataDirectory, clock: Callable[[], datetime] = utc_now) -> Ledger:
+        """Open the ledger in ``data``, or raise the ``FacefareError`` that says what is missing.
+
+        A log without any entry gets its first checkpoint here. One with entries and no
+        checkpoint does not: it may have lost some, and is not signed before a person looked.
+        """
+        opened = cls(
+            engine=open_sqlite(data.fares_db, LedgerTable.metadata),
+            vault=Vault(data.vault / VAULT, data.vault / MASTER_KEY),
+            log_key=load_signing_key(data.keys / LOG_KEY),
+            settings=data.settings(),
+            checkpoint_file=data.checkpoint_file,
+            clock=clock,
+        )
+        if not data.checkpoint_file.exists() and _is_empty(opened.engine):
+            keep_empty_checkpoint(data.checkpoint_file, opened.settings.origin, opened.log_key)
+        return opened
+
+    @property
+    def verifier_key(self) -> str:
+        """The log's public key as C2SP tools take it."""
+        return verifier_key(self.settings.origin, self.log_key.public_key())
+
+    @property
+    def tables(self) -> FlatFare:
+        """The fare tables rides are priced with."""
+        return FlatFare(self.settings.network, self.settings.fare)
+
+    @property
+    def policy(self) -> StandingPolicy:
+        """When an account is low or blocked."""
+        return StandingPolicy(self.settings.fare, self.settings.overdraft_limit)

@@ -1,0 +1,52 @@
+"""What the tests share: the engine, the real photographs, and the rule that CI skips nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facefare import photographs
+from models.faces.dlib_engine import DlibEngine
+from models.faces.engine import Frame
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("FACEFARE_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+def missing(what: str) -> None:
+    """Skip a test for want of ``what``; in CI that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have {what}")
+    pytest.skip(f"{what} is not here")
+
+
+def read_rgb(path: Path) -> Frame:
+    """A picture as the engine takes it."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert picture is not None, f"{path} cannot be read"
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def engine() -> DlibEngine:
+    """The default engine, loaded once."""
+    return DlibEngine.load()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with clips, faces and attacks."""
+    if not (DATA / "clips").is_dir():
+        missing(f"the test data at {DATA} (set FACEFARE_TEST_DATA)")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def stills() -> Path:
+    """A folder with biden.jpg, obama.jpg and obama2.jpg: the test data's or the fetched ones."""
+    local = DATA / "clips" / "stage"
+    return local if local.is_dir() else photographs.fetch_photographs()

@@ -1,0 +1,186 @@
+"""The whole journey with real parts: photos through the form, a clip through the gate, a ride
+in the ledger. Who is on screen is known; the gate must find exactly that."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facefare.walkup import write_walkups
+from gate import run
+from gate.camera import recorded
+from models.faces.dlib_engine import DlibEngine
+from models.faces.quality import ENROLLMENT_LIMITS, assess
+from tests.conftest import read_rgb
+from tests.station import Station, facefare
+
+STAGE_STILLS = ("alex-lacamoire.png", "biden.jpg", "lin-manuel-miranda.png", "obama.jpg")
+SPEAKERS = (
+    "driving_d0", "driving_d10", "driving_d12", "driving_d14", "driving_d18", "driving_d20",
+    "driving_d6", "driving_d9", "source_s20", "source_s32",
+)  # fmt: skip
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    made = Station(tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_on_the_stage_clip_the_gate_opens_once_for_the_singer_and_nobody_else(
+    station: Station, engine: DlibEngine, data: Path
+) -> None:
+    """The singer is on screen from about frame 80 to 211; then an audience member, a stranger."""
+    stage = data / "clips" / "stage"
+    accounts = {still: station.enroll([stage / still]) for still in STAGE_STILLS}
+    gate = station.add_gate("stage-1")
+    done = facefare(
+        "gate", "replay", str(stage / "short_hamilton_clip.mp4"), "--dir", str(gate.path),
+        "--liveness", "off", "--drain-s", "20", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert station.charged() == [accounts["lin-manuel-miranda.png"]]
+    assert done.stderr.count("door: open") == 1
+    assert "screen: refused" in done.stderr, "the audience member was not even looked at"
+    assert station.verify()["entries"] == len(STAGE_STILLS) + 1  # top-ups and one ride
+
+
+def usable_frames(engine: DlibEngine, clip: Path, folder: Path, to_s: float) -> list[Path]:
+    """Three frames of the first ``to_s`` seconds that the desk would accept, far apart."""
+    good = []
+    for number, timed in enumerate(recorded(clip)):
+        if timed.at_s >= to_s:
+            break
+        if number % 4:
+            continue
+        faces = engine.find(timed.frame)
+        if len(faces) == 1 and assess(timed.frame, faces[0], ENROLLMENT_LIMITS).usable:
+            good.append(timed.frame)
+    assert len(good) >= 3, f"only {len(good)} frames of {clip.name} are good enough to enroll"
+    paths = []
+    for number, frame in enumerate((good[0], good[len(good) // 2], good[-1])):
+        path = folder / f"{clip.stem}-{number}.png"
+        cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        paths.append(path)
+    return paths
+
+
+def clip_length_s(clip: Path) -> float:
+    capture = cv2.VideoCapture(str(clip))
+    try:
+        return float(capture.get(cv2.CAP_PROP_FRAME_COUNT) / capture.get(cv2.CAP_PROP_FPS))
+    finally:
+        capture.release()
+
+
+def test_each_speaker_opens_on_their_own_clip_and_on_no_other(
+    station: Station, engine: DlibEngine, data: Path, tmp_path: Path
+) -> None:
+    """Enrolled from the first third, recognised on the last, all ten in one gallery."""
+    clips = {name: data / "clips" / "speakers" / f"{name}.mp4" for name in SPEAKERS}
+    length_s = {name: clip_length_s(clip) for name, clip in clips.items()}
+    owner = {
+        station.enroll(usable_frames(engine, clip, tmp_path, length_s[name] / 3)): name
+        for name, clip in clips.items()
+    }
+    gate = station.add_gate("hall-1")
+    opened = {}
+    for name, clip in clips.items():
+        before = len(station.charged())
+        summary, _ = station.replay(gate, clip, engine, from_s=length_s[name] * 2 / 3)
+        assert summary.pending == 0
+        opened[name] = [owner[account] for account in station.charged()[before:]]
+    assert opened == {name: [name] for name in SPEAKERS}
+    assert station.verify()["entries"] == 2 * len(SPEAKERS)
+
+
+@pytest.fixture(scope="module")
+def crowd_clip(engine: DlibEngine, stills: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two riders and a stretch of nothing, walking up in turn."""
+    clip = tmp_path_factory.mktemp("crowd") / "crowd.mp4"
+    people = []
+    for name in ("obama2.jpg", "biden.jpg"):
+        frame = read_rgb(stills / name)
+        people.append((frame, engine.find(frame, thorough=True)[0]))
+    write_walkups(people, clip, seed=7)
+    return clip
+
+
+def test_killing_the_server_while_the_gate_replays_loses_and_doubles_nothing(
+    station: Station, engine: DlibEngine, stills: Path, crowd_clip: Path
+) -> None:
+    """The gate opens on its own; every opened passage is in the ledger once when it is back."""
+    # Each gate sees the same two riders: one photo that is not the one in the clip, and one
+    # that is, so that both open at every gate.
+    riders = [station.enroll([stills / "obama.jpg"]), station.enroll([stills / "biden.jpg"])]
+    gates = [station.add_gate(f"hall-{number}") for number in range(3)]
+    for gate in gates:
+        station.replay(gate, crowd_clip, engine, to_s=0.5)  # receives the gallery
+    stop = threading.Event()
+
+    def flicker() -> None:
+        """Kill and restart the server at uneven moments, as long as the gates run."""
+        pauses = np.random.default_rng(3).uniform(0.2, 1.0, 50)
+        for pause in pauses:
+            if stop.is_set():
+                return
+            station.kill()
+            time.sleep(float(pause) / 2)
+            station.start()
+            time.sleep(float(pause))
+
+    opened = 0
+    chaos = threading.Thread(target=flicker)
+    chaos.start()
+    try:
+        for gate in gates:
+            opened += station.replay(gate, crowd_clip, engine)[0].opened
+    finally:
+        stop.set()
+        chaos.join()
+    for gate in gates:  # whatever still waits goes out now
+        summary, _ = station.replay(gate, crowd_clip, engine, to_s=0.1)
+        assert summary.pending == 0
+    assert opened == len(gates) * len(riders)
+    assert sorted(station.charged()) == sorted(riders * len(gates))
+    taps = station.rows("SELECT gate, gate_seq FROM tap ORDER BY gate, gate_seq")
+    assert taps == [(gate.file.gate, seq) for gate in gates for seq in (1, 2)]
+    station.verify()
+
+
+def test_a_gate_that_has_its_gallery_opens_without_any_server(
+    station: Station, engine: DlibEngine, stills: Path, crowd_clip: Path
+) -> None:
+    account = station.enroll([stills / "obama.jpg"])
+    gate = station.add_gate("hall-1")
+    station.replay(gate, crowd_clip, engine, to_s=0.1)
+    station.kill()
+    summary = run.replay(gate, crowd_clip, io.StringIO(), drain_s=0.0, engine=engine)
+    assert (summary.opened, summary.pending) == (1, 1)
+    assert station.charged() == []
+    station.start()
+    assert station.replay(gate, crowd_clip, engine, to_s=0.1)[0].pending == 0
+    assert station.charged() == [account]
+
+
+def test_a_rider_who_comes_back_at_once_is_not_charged_twice(
+    station: Station, engine: DlibEngine, stills: Path, crowd_clip: Path
+) -> None:
+    """Also when the gate program was restarted in between."""
+    account = station.enroll([stills / "obama.jpg"])
+    gate = station.add_gate("hall-1")
+    station.replay(gate, crowd_clip, engine)
+    _, said = station.replay(gate, crowd_clip, engine)
+    assert station.charged() == [account]
+    assert "already passed" in said

@@ -1,0 +1,161 @@
+"""The outbox: chained, signed, durable; killed at any moment it goes on where it stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from uuid6 import uuid7
+
+from gate.errors import OutboxError
+from gate.outbox import KEPT_AFTER_ANSWER, Counts, Outbox
+from models.wire.keys import load_signing_key, save_private_key
+from models.wire.tap import FIRST_PREV, Evidence, Tap, check_tap, tap_hash
+
+
+def make_tap(seq: int, prev: str) -> Tap:
+    return Tap(
+        tap_id=str(uuid7()),
+        gate="south-1",
+        station="south",
+        direction="in",
+        at="2026-11-22T08:00:00.000Z",
+        account="a" * 32,
+        medium="face",
+        evidence=Evidence(
+            engine="dlib-resnet-1",
+            score=0.5,
+            margin=0.2,
+            frames=3,
+            liveness=None,
+            gallery_version=1,
+        ),
+        seq=seq,
+        prev=prev,
+    )
+
+
+@pytest.fixture
+def key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+def chain_of(outbox: Outbox, key: Ed25519PrivateKey) -> list[Tap]:
+    """The waiting taps, each checked: signature, number and hash of the one before."""
+    prev, taps = FIRST_PREV, []
+    for number, (tap_id, signed) in enumerate(outbox.pending(10_000), start=1):
+        tap = check_tap(signed, key.public_key())
+        assert (tap.tap_id, tap.seq, tap.prev) == (tap_id, number, prev)
+        prev = tap_hash(signed)
+        taps.append(tap)
+    return taps
+
+
+def test_taps_are_numbered_and_chained_from_the_first(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    made = [outbox.append(make_tap, key) for _ in range(5)]
+    assert chain_of(outbox, key) == made
+
+
+def test_a_reopened_outbox_continues_the_chain(tmp_path: Path, key: Ed25519PrivateKey) -> None:
+    path = tmp_path / "outbox.sqlite"
+    for _ in range(3):
+        Outbox(path).append(make_tap, key)
+    assert [tap.seq for tap in chain_of(Outbox(path), key)] == [1, 2, 3]
+
+
+def test_a_tap_waits_until_the_ledger_has_answered_for_it(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    first, second = outbox.append(make_tap, key), outbox.append(make_tap, key)
+    outbox.settle(first.tap_id, "accepted", "{}")
+    assert [tap_id for tap_id, _ in outbox.pending(10)] == [second.tap_id]
+    outbox.settle(second.tap_id, "refused", "{}")
+    assert outbox.counts() == Counts(pending=0, accepted=1, refused=1)
+
+
+def test_pruning_keeps_the_head_of_the_chain_and_everything_unanswered(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    waiting = outbox.append(make_tap, key)
+    taps = [outbox.append(make_tap, key) for _ in range(KEPT_AFTER_ANSWER + 5)]
+    for tap in taps:
+        outbox.settle(tap.tap_id, "accepted", "{}")
+    assert outbox.counts().accepted == KEPT_AFTER_ANSWER
+    assert [tap_id for tap_id, _ in outbox.pending(10)] == [waiting.tap_id]
+    assert outbox.append(make_tap, key).seq == KEPT_AFTER_ANSWER + 7
+
+
+def test_a_tap_that_cannot_be_built_leaves_nothing(tmp_path: Path, key: Ed25519PrivateKey) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+
+    def fails(seq: int, prev: str) -> Tap:
+        raise RuntimeError("the clock stopped")
+
+    with pytest.raises(RuntimeError, match="the clock stopped"):
+        outbox.append(fails, key)
+    assert outbox.append(make_tap, key).seq == 1
+
+
+def test_an_outbox_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    blocked = tmp_path / "outbox.sqlite"
+    blocked.mkdir()
+    with pytest.raises(OutboxError, match="cannot be opened"):
+        Outbox(blocked)
+
+
+def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "outbox.sqlite"
+    file.write_bytes(b"not a database at all, but long enough to be read as one" * 40)
+    with pytest.raises(OutboxError, match="cannot be opened"):
+        Outbox(file)
+
+
+WRITER = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from gate.outbox import Outbox
+    from models.wire.keys import load_signing_key
+    from tests.test_outbox import make_tap
+
+    folder = Path(sys.argv[1])
+    outbox = Outbox(folder / "outbox.sqlite")
+    key = load_signing_key(folder / "signing.pem")
+    while True:
+        print(outbox.append(make_tap, key).tap_id, flush=True)
+    """
+)
+
+
+def test_killed_at_random_moments_every_tap_that_was_reported_is_there_once(
+    tmp_path: Path,
+) -> None:
+    save_private_key(tmp_path / "signing.pem", Ed25519PrivateKey.generate())
+    key = load_signing_key(tmp_path / "signing.pem")
+    reported: list[str] = []
+    for lines in (1, 7, 3, 12):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        assert process.stdout is not None
+        reported += [process.stdout.readline().strip() for _ in range(lines)]
+        process.send_signal(signal.SIGKILL)
+        reported += process.stdout.read().split()
+        process.wait()
+        process.stdout.close()
+    kept = [tap.tap_id for tap in chain_of(Outbox(tmp_path / "outbox.sqlite"), key)]
+    assert len(kept) == len(set(kept))
+    assert set(reported) <= set(kept)

@@ -1,0 +1,153 @@
+"""One person through one gate, as sequences of what is seen and what must follow."""
+
+from __future__ import annotations
+
+from gate.decision import AskSecondFactor, Decision, Open, Refuse, Wait
+from gate.passage import (
+    ALREADY_PASSED,
+    Candidate,
+    Command,
+    OpenDoor,
+    Phase,
+    Policy,
+    Show,
+    State,
+    may_decide,
+    step,
+)
+from models.wire.tap import Evidence
+
+POLICY = Policy(clear_s=1.0, anti_passback_s=300.0)
+EVIDENCE = Evidence(
+    engine="dlib-resnet-1", score=0.5, margin=0.2, frames=3, liveness=None, gallery_version=1
+)
+ANNA, BORIS = "a" * 32, "b" * 32
+
+
+def sees(track_id: int, decision: Decision) -> Candidate:
+    return Candidate(track_id, decision, positioned=not isinstance(decision, Wait))
+
+
+def opens(account: str) -> Open:
+    return Open(account, EVIDENCE)
+
+
+def play(*seen: tuple[float, Candidate | None], state: State | None = None) -> list[Command]:
+    """Feed observations in order and collect every command."""
+    state = state or State()
+    commands: list[Command] = []
+    for now_s, candidate in seen:
+        state, new = step(state, candidate, now_s, POLICY)
+        commands.extend(new)
+    return commands
+
+
+def doors(commands: list[Command]) -> list[str]:
+    return [command.account for command in commands if isinstance(command, OpenDoor)]
+
+
+def test_a_rider_who_walks_up_is_advised_then_let_through() -> None:
+    commands = play(
+        (0.0, sees(1, Wait("Come closer."))),
+        (0.5, sees(1, Wait("Come closer."))),
+        (1.0, sees(1, opens(ANNA))),
+    )
+    assert commands == [
+        Show(Phase.POSITION, "Come closer."),
+        OpenDoor(ANNA, EVIDENCE),
+        Show(Phase.OPEN, ""),
+    ]
+
+
+def test_the_same_advice_is_shown_once() -> None:
+    commands = play(*((t / 10, sees(1, Wait("Come closer."))) for t in range(20)))
+    assert commands == [Show(Phase.POSITION, "Come closer.")]
+
+
+def test_one_passage_opens_once_however_long_the_rider_stands_there() -> None:
+    commands = play(*((t / 10, sees(1, opens(ANNA))) for t in range(600)))
+    assert doors(commands) == [ANNA]
+
+
+def test_a_rider_whose_track_breaks_is_not_charged_again() -> None:
+    commands = play(
+        (0.0, sees(1, opens(ANNA))),
+        (0.5, None),
+        (3.0, None),
+        (3.5, sees(2, opens(ANNA))),
+    )
+    assert doors(commands) == [ANNA]
+    assert commands[-1] == Show(Phase.ALREADY_PASSED, ALREADY_PASSED)
+
+
+def test_after_the_anti_passback_time_the_rider_may_pass_again() -> None:
+    commands = play(
+        (0.0, sees(1, opens(ANNA))), (5.0, None), (POLICY.anti_passback_s, sees(2, opens(ANNA)))
+    )
+    assert doors(commands) == [ANNA, ANNA]
+
+
+def test_of_two_riders_behind_each_other_both_pass_in_turn() -> None:
+    commands = play(
+        (0.0, sees(1, opens(ANNA))),
+        (0.4, sees(2, opens(BORIS))),
+        (1.2, sees(2, opens(BORIS))),
+    )
+    assert doors(commands) == [ANNA, BORIS]
+
+
+def test_the_next_face_waits_until_the_open_door_is_clear() -> None:
+    commands = play((0.0, sees(1, opens(ANNA))), (0.9, sees(2, opens(BORIS))))
+    assert doors(commands) == [ANNA]
+
+
+def test_a_face_that_leaves_before_the_decision_costs_nothing() -> None:
+    commands = play((0.0, sees(1, Wait("Look at the camera."))), (0.3, None), (2.0, None))
+    assert doors(commands) == []
+    assert commands[-1] == Show(Phase.IDLE, "")
+
+
+def test_a_refused_face_stays_refused_while_it_stands_there() -> None:
+    """More looks at a stranger would only be more chances of a false match."""
+    commands = play(
+        (0.0, sees(1, Refuse("Not recognised."))),
+        (1.0, sees(1, opens(ANNA))),
+        (9.0, sees(1, opens(ANNA))),
+    )
+    assert commands == [Show(Phase.REFUSED, "Not recognised.")]
+
+
+def test_a_face_that_is_not_enough_is_asked_for_another_medium() -> None:
+    commands = play((0.0, sees(1, AskSecondFactor("Two riders look alike."))))
+    assert commands == [Show(Phase.SECOND_FACTOR, "Two riders look alike.")]
+
+
+def test_after_a_refusal_the_next_person_is_looked_at_at_once() -> None:
+    commands = play((0.0, sees(1, Refuse("Not recognised."))), (0.2, sees(2, opens(ANNA))))
+    assert doors(commands) == [ANNA]
+
+
+def test_an_empty_gate_stays_idle_and_silent() -> None:
+    assert play((0.0, None), (5.0, None), (50.0, None)) == []
+
+
+def test_the_memory_of_earlier_passages_survives_a_restart() -> None:
+    """The loop seeds the state from the taps on disk, at times before its own start."""
+    state = State(passed={ANNA: -20.0})
+    assert doors(play((0.0, sees(1, opens(ANNA))), state=state)) == []
+    assert doors(play((281.0, sees(1, opens(ANNA))), state=state)) == [ANNA]
+
+
+def test_old_passages_are_forgotten() -> None:
+    state, _ = step(
+        State(passed={BORIS: 0.0}), sees(1, opens(ANNA)), POLICY.anti_passback_s + 1, POLICY
+    )
+    assert set(state.passed) == {ANNA}
+
+
+def test_an_ended_passage_asks_for_no_more_embeddings() -> None:
+    opened, _ = step(State(), sees(1, opens(ANNA)), 0.0, POLICY)
+    assert not may_decide(opened, 1)
+    assert may_decide(opened, 2)
+    looking, _ = step(State(), sees(1, Wait("Look at the camera.")), 0.0, POLICY)
+    assert may_decide(looking, 1)
