@@ -16,7 +16,7 @@ from enrollment.consent_texts import current_consent, languages
 from enrollment.enroll import PHOTOS_MAX, PHOTOS_RECOMMENDED, enroll_rider
 from enrollment.form import CATEGORIES, STATIONS_MAX, EnrollmentRefused, read_form
 from enrollment.photos import PHOTO_BYTES_MAX
-from enrollment.riders import find_rider, list_riders
+from enrollment.riders import RIDERS_SHOWN_MAX, find_rider, list_riders
 from enrollment.staff import staff_blueprint
 from enrollment.store import Enrollment
 from models.access.gates import GateRegister
@@ -48,7 +48,9 @@ def desk_blueprint(enrollment: Enrollment) -> Blueprint:
     @blueprint.get("/")
     @require_role(*DESK_ROLES)
     def riders() -> str:
-        return render_template("enrollment/riders.html", riders=list_riders(enrollment))
+        shown = list_riders(enrollment)
+        full = len(shown) == RIDERS_SHOWN_MAX
+        return render_template("enrollment/riders.html", riders=shown, full=full)
 
     @blueprint.get("/new")
     @require_role(*DESK_ROLES)

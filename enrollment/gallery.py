@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 from enrollment.store import Enrollment
 from models.access.gates import RegisteredGate
 from models.database import reading
-from models.tables.riders import GalleryVersion, Rider, RiderStation, Template
+from models.tables.riders import Consent, GalleryVersion, Rider, RiderStation, Template
 from models.vault import KeyErased, Vault, seal, unseal
 from models.wire.gallery import GalleryRider, GallerySnapshot, seal_gallery
 from models.wire.times import format_utc
@@ -93,7 +93,8 @@ def gallery_for(
 ) -> bytes | None:
     """The sealed gallery of ``gate``, or None where it ``have``-s the current version.
 
-    In it are the riders who chose this gate's station, go hands-free and are active.
+    In it are the riders who chose this gate's station, go hands-free, are active and have not
+    withdrawn their consent.
     """
     engine = enrollment.load_engine()
     with reading(enrollment.riders) as session:
@@ -120,8 +121,10 @@ def gallery_for(
 
 def _searched_at(station: str) -> tuple[ColumnElement[bool], ...]:
     here = select(RiderStation.rider_id).where(RiderStation.station == station)
+    consenting = select(Consent.rider_id).where(col(Consent.withdrawn_at).is_(None))
     return (
         col(Rider.medium) == "face",
         col(Rider.status) == "active",
         col(Rider.rider_id).in_(here),
+        col(Rider.rider_id).in_(consenting),
     )

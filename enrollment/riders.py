@@ -10,6 +10,8 @@ from enrollment.store import Enrollment
 from models.database import reading
 from models.tables.riders import Consent, Rider, RiderStation, Template
 
+RIDERS_SHOWN_MAX = 500
+
 
 @dataclass(frozen=True, slots=True)
 class RiderSummary:
@@ -30,11 +32,12 @@ class RiderDetails:
 
 
 def list_riders(enrollment: Enrollment) -> list[RiderSummary]:
-    """All riders, newest first."""
+    """The newest riders, ``RIDERS_SHOWN_MAX`` at most, newest first."""
+    newest = select(Rider).order_by(col(Rider.created_at).desc()).limit(RIDERS_SHOWN_MAX)
     with reading(enrollment.riders) as session:
-        stations = _stations_by_rider(session, enrollment)
-        riders = session.exec(select(Rider).order_by(col(Rider.created_at).desc()))
-        return [RiderSummary(rider, stations.get(rider.rider_id, ())) for rider in riders]
+        riders = session.exec(newest).all()
+        stations = _stations(session, enrollment, [rider.rider_id for rider in riders])
+    return [RiderSummary(rider, stations.get(rider.rider_id, ())) for rider in riders]
 
 
 def find_rider(enrollment: Enrollment, rider_id: str) -> RiderDetails | None:
@@ -43,16 +46,23 @@ def find_rider(enrollment: Enrollment, rider_id: str) -> RiderDetails | None:
         rider = session.get(Rider, rider_id)
         if rider is None:
             return None
-        stations = _stations_by_rider(session, enrollment).get(rider_id, ())
+        stations = _stations(session, enrollment, [rider_id]).get(rider_id, ())
         consents = session.exec(select(Consent).where(Consent.rider_id == rider_id)).all()
         templates = session.exec(select(Template).where(Template.rider_id == rider_id)).all()
         return RiderDetails(rider, stations, tuple(consents), tuple(templates))
 
 
-def _stations_by_rider(session: Session, enrollment: Enrollment) -> dict[str, tuple[str, ...]]:
-    names = enrollment.settings.stations
+def _stations(
+    session: Session, enrollment: Enrollment, rider_ids: list[str]
+) -> dict[str, tuple[str, ...]]:
+    """The titles of each rider's own stations."""
+    titles = enrollment.settings.stations
+    rows = session.exec(
+        select(RiderStation)
+        .where(col(RiderStation.rider_id).in_(rider_ids))
+        .order_by(RiderStation.station)
+    )
     found: dict[str, tuple[str, ...]] = {}
-    for row in session.exec(select(RiderStation).order_by(RiderStation.station)):
-        name = names.get(row.station, row.station)
-        found[row.rider_id] = (*found.get(row.rider_id, ()), name)
+    for row in rows:
+        found[row.rider_id] = (*found.get(row.rider_id, ()), titles.get(row.station, row.station))
     return found

@@ -33,11 +33,17 @@ from models.wire.times import format_utc
 FIRST_PREV = bytes(32)
 ENTRY_BYTES_MAX = 65_535  # an entry bundle of C2SP tlog-tiles has 16-bit lengths
 
-_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
 
 class EntryUnreadable(FacefareError):
     """Stored bytes that are not an entry."""
+
+
+def _no_fraction(text: str) -> None:
+    raise EntryUnreadable(f"the entry's bytes hold {text}: entries have whole numbers only")
+
+
+_decoder = json.JSONDecoder(parse_float=_no_fraction, parse_constant=_no_fraction)
+_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +107,13 @@ def _money(amount: Money) -> dict[str, str | int]:
 def decode(body: bytes) -> dict[str, Any]:
     """Read an entry's bytes; raise ``EntryUnreadable`` if they are not in canonical form."""
     try:
-        value = json.loads(body)
+        value = _decoder.decode(body.decode())
         again = _encoder.encode(value).encode()
     except (ValueError, RecursionError) as error:
         raise EntryUnreadable("the entry's bytes are not JSON") from error
     if again != body:
         raise EntryUnreadable("the entry's bytes are not canonical JSON")
-    if not isinstance(value, dict) or value.get("v") != 1:
+    if not isinstance(value, dict) or type(value.get("v")) is not int or value["v"] != 1:
         raise EntryUnreadable("the entry's bytes are not an entry of version 1")
     return value
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from facefare import photographs
 from models.faces.dlib_engine import DlibEngine
@@ -15,6 +18,17 @@ from models.faces.engine import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FACEFARE_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""A test browser that asks nothing of the network."""
 
 
 def missing(what: str) -> None:
@@ -50,3 +64,17 @@ def stills() -> Path:
     """A folder with biden.jpg, obama.jpg and obama2.jpg: the test data's or the fetched ones."""
     local = DATA / "clips" / "stage"
     return local if local.is_dir() else photographs.fetch_photographs()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium as it is installed on the machine."""
+    found = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if found is None:
+        missing("Chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
+        yield launched
+        launched.close()

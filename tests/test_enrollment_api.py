@@ -22,7 +22,7 @@ from enrollment.gallery import data_key_name
 from enrollment.photos import read_photo
 from models.access.gates import add_gate, revoke_gate
 from models.database import writing
-from models.tables.riders import Rider
+from models.tables.riders import Consent, Rider
 from models.wire.gallery import MEDIA_TYPE, GalleryRefused, GallerySnapshot, open_gallery
 from models.wire.keys import base64url, key_id, raw_public
 from models.wire.times import parse_utc
@@ -98,6 +98,16 @@ def test_only_active_hands_free_riders_are_in_a_gallery(desk: Desk, values: dict
     gate = desk.add_gate("south-1")
     assert len(fetch(desk, gate).riders) == 1
     change(desk, **values)
+    assert fetch(desk, gate).riders == ()
+
+
+def test_a_rider_who_withdrew_consent_is_in_no_gallery(desk: Desk) -> None:
+    enroll(desk, FIRST, "south")
+    gate = desk.add_gate("south-1")
+    with writing(desk.enrollment.riders) as session:
+        consent = session.exec(select(Consent)).one()
+        consent.withdrawn_at = desk.now
+        session.add(consent)
     assert fetch(desk, gate).riders == ()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from desk import (
     BLURRED,
     FIRST,
@@ -74,7 +75,7 @@ def test_a_rider_is_enrolled_with_consent_template_stations_and_account(desk: De
     assert (rider.name, rider.medium, rider.status) == ("Lin Rider", "face", "active")
     assert (rider.account_id, rider.created_at) == (enrolled.account_id, desk.now)
     assert len(bytes.fromhex(rider.account_id)) == 16
-    text = Path("enrollment/consent/en-1.txt").read_bytes()
+    text = (ROOT / "enrollment/consent/en-1.txt").read_bytes()
     assert (consent.text_id, consent.text_sha256) == ("en-1", hashlib.sha256(text).hexdigest())
     assert (consent.staff, consent.given_at, consent.guardian) == ("mei", desk.now, None)
     assert (template.engine_id, template.images) == ("dlib-resnet-1", 2)

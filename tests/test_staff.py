@@ -95,10 +95,10 @@ def test_an_unknown_name_takes_about_as_long_as_a_wrong_password(
     access: Engine, mei: NewStaff
 ) -> None:
     def seconds(name: str) -> float:
-        start = time.perf_counter()
+        start = time.process_time()  # of all threads, and not of what else the machine does
         with pytest.raises(SignInRefused):
             sign_in(access, name, "another four quiet words", "000000", NOW)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds("nobody")  # makes the hash that no password opens
     unknown = statistics.median(seconds("nobody") for _ in range(4))
@@ -172,9 +172,9 @@ def test_the_lock_is_in_the_database_and_survives_a_restart(tmp_path: Path) -> N
     reopened.dispose()
 
 
-def test_many_attempts_at_once_are_still_five(access: Engine, mei: NewStaff) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: fail(access, 1), range(FAILURES_MAX + 1)))
+def test_failures_at_once_are_all_counted(access: Engine, mei: NewStaff) -> None:
+    with ThreadPoolExecutor(FAILURES_MAX) as pool:
+        list(pool.map(lambda _: fail(access, 1), range(FAILURES_MAX)))
     with pytest.raises(SignInRefused):
         sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
 

@@ -50,6 +50,16 @@ class WeekBill:
 
 def bill(history: History, week: int, as_of: datetime) -> WeekBill:
     """The bill of ``week`` at ``as_of``, where late taps can only lower it."""
+    known = history.known.get(week)
+    if isinstance(known, WeekBill):
+        return known
+    made = _lower_bill(history, week, as_of)
+    if not (made.completed or made.maximum or made.holding or history.on_time):
+        history.known[week] = made  # without loose ends time changes nothing
+    return made
+
+
+def _lower_bill(history: History, week: int, as_of: datetime) -> WeekBill:
     whole = _bill(history, week, as_of)
     if history.on_time is None:
         return whole
@@ -96,7 +106,7 @@ def _bill(history: History, week: int, as_of: datetime) -> WeekBill:
         else:
             completed.append(trip)
             networks = frozenset((trip.leg.network,))
-            covered = end.seen.rates.caps(end.seen.category, networks)
+            covered = end.seen.rates.coverage(end.seen.category, networks)
             key = (end.seen.day, covered)
             sums[key] = sums.get(key, 0) + trip.option.price
     cost = week_cost(sums)
@@ -111,12 +121,12 @@ def week_sums(history: History, week: int) -> WeekSums:
         sums = dict(history.last.settled.get(week, {}))
         for fare in fares_of(history.last.path):
             if week_of(fare.day) == week:
-                key = (fare.day, fare.covered)
+                key = (fare.day, fare.coverage)
                 sums[key] = sums.get(key, 0) + fare.amount
     for visit in history.rides.same_station:
         if visit.amount and week_of(visit.first.day) == week:
             seen = visit.first
-            covered = seen.rates.caps(seen.category, frozenset((seen.tap.network,)))
+            covered = seen.rates.coverage(seen.category, frozenset((seen.tap.network,)))
             key = (seen.day, covered)
             sums[key] = sums.get(key, 0) + visit.amount
     return sums

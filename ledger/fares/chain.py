@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ledger.fares.calendars import week_of
-from ledger.fares.caps import Covered
 from ledger.fares.legs import Leg
-from ledger.fares.paths import Path, Transfers, begin, best, options_of, prune, transfer
+from ledger.fares.paths import Path, begin, best, options_of, prune, transfer
 from ledger.fares.rates import Rates
-from ledger.fares.tables import JoinRule
+from ledger.fares.tables import Coverage, JoinRule
 
-WeekSums = dict[tuple[int, Covered], int]
+WeekSums = dict[tuple[int, Coverage], int]
 Settled = Mapping[int, WeekSums]
 
 
@@ -28,14 +27,10 @@ class Link:
 
     leg: Leg
     paths: tuple[Path, ...]
+    path: Path | None  # the best of them: how everything connected up to here is paid
     previous: Link | None
     settled: Settled
     begins: bool  # does a new group of connected fares begin here?
-
-    @property
-    def path(self) -> Path | None:
-        """The best way to have paid up to here, within the connected fares."""
-        return best(self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +46,10 @@ class Fare:
         return self.end.first.first.day
 
     @property
-    def covered(self) -> Covered:
+    def coverage(self) -> Coverage:
         """The caps this fare counts toward."""
         first = self.end.first.first
-        return first.rates.caps(first.category, self.end.networks)
+        return first.rates.coverage(first.category, self.end.networks)
 
     def paths(self) -> tuple[Path, ...]:
         """The fare's steps, first leg first."""
@@ -73,23 +68,23 @@ def fares_of(path: Path | None) -> Iterator[Fare]:
         path = path.fare_before
 
 
-def extend(link: Link | None, leg: Leg, transfers: Mapping[int, Transfers]) -> Link:
+def extend(link: Link | None, leg: Leg) -> Link:
     """The link of one more ``leg``, joined to the last one where a join rule says so."""
     if link is not None and _joins(link.leg, leg):
         whole = replace(link.leg, last=leg.last, end=leg.end, arrives=leg.arrives)
-        return _link(link.previous, whole, transfers)
-    return _link(link, leg, transfers)
+        return _link(link.previous, whole)
+    return _link(link, leg)
 
 
-def _link(previous: Link | None, leg: Leg, transfers: Mapping[int, Transfers]) -> Link:
+def _link(previous: Link | None, leg: Leg) -> Link:
     options = options_of(leg)
     if previous is not None and previous.paths and previous.leg.first.rates is leg.first.rates:
-        rules = transfers[id(leg.first.rates)]
-        reached = transfer(leg, options, previous.paths, rules)
+        reached = transfer(leg, options, previous.paths)
         if reached:
             paths = prune(begin(leg, options, previous.path) + reached)
-            return Link(leg, paths, previous, previous.settled, begins=False)
-    return Link(leg, prune(begin(leg, options, None)), previous, _settle(previous), begins=True)
+            return Link(leg, paths, best(paths), previous, previous.settled, begins=False)
+    paths = prune(begin(leg, options, None))
+    return Link(leg, paths, best(paths), previous, _settle(previous), begins=True)
 
 
 def _settle(link: Link | None) -> Settled:
@@ -99,7 +94,7 @@ def _settle(link: Link | None) -> Settled:
     for fare in fares_of(link.path):
         week = week_of(fare.day)
         sums: WeekSums = dict(settled.get(week, {}))
-        key = (fare.day, fare.covered)
+        key = (fare.day, fare.coverage)
         sums[key] = sums.get(key, 0) + fare.amount
         settled[week] = sums
     return settled

@@ -15,25 +15,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
 
 from ledger.fares.bills import WeekBill, bill, loose_ends
 from ledger.fares.book import FareBook
 from ledger.fares.calendars import monday_of, week_of
-from ledger.fares.chain import Fare, Link, fares_of
+from ledger.fares.chain import Link, fares_of
 from ledger.fares.explain import (
+    amount_of,
     cap_rules,
     completed_rule,
     fare_rules,
     leg_rule,
     loose_rule,
     note_rule,
+    path_rules,
     unknown_fare,
 )
 from ledger.fares.history import History
 from ledger.fares.legs import Leg, Seen, ride
 from ledger.fares.paths import options_of
-from ledger.fares.taps import FareTap, category_on
+from ledger.fares.taps import FareTap
 from ledger.fares.words import Rule
 from models.money import Money
 
@@ -84,7 +85,7 @@ def price(history: History, tap: FareTap, as_of: datetime | None = None) -> Pric
     currency = history.book.currency
     if after is history:
         rules = (Rule("repeat"),)
-        nothing = Money(0, currency)
+        nothing = amount_of(0, currency)
         return Priced(history, Charge(tap.tap_id, tap.network, nothing, nothing, (), rules, True))
     held = total = 0
     adjustments = []
@@ -95,13 +96,13 @@ def price(history: History, tap: FareTap, as_of: datetime | None = None) -> Pric
         bills.append(now)
         if now.total != before.total:
             total += now.total - before.total
-            amount = Money(now.total - before.total, currency)
+            amount = amount_of(now.total - before.total, currency)
             adjustments.append(Adjustment(monday_of(week), amount))
     charge = Charge(
         tap.tap_id,
         tap.network,
-        Money(total, currency),
-        Money(held, currency),
+        amount_of(total, currency),
+        amount_of(held, currency),
         tuple(adjustments),
         tuple(_rules(after, tap, bills)),
     )
@@ -110,13 +111,15 @@ def price(history: History, tap: FareTap, as_of: datetime | None = None) -> Pric
 
 def touched_weeks(before: History, after: History, tap: FareTap) -> list[int]:
     """The weeks whose bill can differ between two histories, one having ``tap`` more."""
-    day, _ = after.book.at(tap.at)
-    if not before.taps or after.taps[-1] is not tap or after.on_time or before.on_time:
+    seen = after.rides.seen
+    assert seen is not None
+    if seen.tap is not tap or after.on_time is not None:
+        day, _ = after.book.at(tap.at)
         days = {leg.first.day for h in (before, after) for leg in h.rides.legs}
         days |= {end.seen.day for h in (before, after) for end in loose_ends(h)}
         days |= {v.first.day for h in (before, after) for v in h.rides.same_station}
         return sorted({week_of(d) for d in days} | {week_of(day)})
-    days = {day}
+    days = {seen.day}
     state = before.rides.networks.get(tap.network)
     if state is not None and state.last is not None:
         days.add(state.last.day)
@@ -133,16 +136,14 @@ def touched_weeks(before: History, after: History, tap: FareTap) -> list[int]:
 
 
 def _rules(history: History, tap: FareTap, bills: list[WeekBill]) -> Iterator[Rule]:
-    day, rates = history.book.at(tap.at)
-    seen = Seen(tap, day, category_on(history.concessions, day), rates)
-    if history.taps[-1] is tap:
+    seen = history.rides.seen
+    if seen is not None and seen.tap is tap:
         note = note_rule(history.rides, seen)
         if note is not None:
             yield note
     link = _link_of(history, tap)
     if link is not None:
-        fare = _fare_of(link)
-        yield from fare_rules(fare) if fare is not None else (unknown_fare(link),)
+        yield from path_rules(link.path) if link.path is not None else (unknown_fare(link),)
     for week in bills:
         yield from cap_rules(week, history.book.currency)
         if week.refund_only:
@@ -157,12 +158,6 @@ def _link_of(history: History, tap: FareTap) -> Link | None:
         if leg.departs < tap.at and leg.arrives < tap.at:
             return None
     return None
-
-
-def _fare_of(link: Link) -> Fare | None:
-    """The fare that the link's leg is paid with, as things stood when it was the last leg."""
-    path = link.path
-    return Fare(path.amount, path) if path is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +206,14 @@ def _items(history: History) -> Iterator[Item]:
             continue
         if link.path is None:
             day = date.fromordinal(link.leg.first.day)
-            yield Item(day, (link.leg,), Money(0, currency), (unknown_fare(link),))
+            yield Item(day, (link.leg,), amount_of(0, currency), (unknown_fare(link),))
         for fare in fares_of(link.path):
             legs = tuple(path.leg for path in fare.paths())
-            amount = Money(fare.amount, currency)
+            amount = amount_of(fare.amount, currency)
             yield Item(date.fromordinal(fare.day), legs, amount, fare_rules(fare))
     for visit in history.rides.same_station:
         code = "mistake" if visit.mistake else "same_station"
-        amount = Money(visit.amount, currency)
+        amount = amount_of(visit.amount, currency)
         place = visit.first.rates.stop(visit.first.tap.stop).name
         rule = Rule(code, (("start", place), ("amount", amount)))
         leg = ride(visit.first, visit.last)
@@ -274,8 +269,3 @@ def quote(
             amount = Money(option.price, book.currency)
             quotes.append(Quote(name, amount, leg_rule(leg, option)))
     return tuple(sorted(quotes, key=lambda q: (q.amount.minor, q.network)))
-
-
-def local_time(at: datetime, zone: ZoneInfo) -> datetime:
-    """``at`` by the clock of the network; a time without a zone is taken to be that already."""
-    return at.astimezone(zone) if at.tzinfo else at.replace(tzinfo=zone)

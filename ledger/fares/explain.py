@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 
 from ledger.fares.bills import Completed, WeekBill, maximum_fare
 from ledger.fares.calendars import monday_of
@@ -15,12 +16,19 @@ from ledger.fares.words import Rule, Value
 from models.money import Money
 
 LEG_RULES, TRANSFER_RULES = "fare_leg_rules.txt", "fare_transfer_rules.txt"
+PAYS_BOTH_LEGS = 1  # the fare_transfer_type A + AB + B
 CAPS, POLICIES = "fare_caps.txt", "fare_policies.txt"
+
+
+@lru_cache(maxsize=4096)
+def amount_of(minor: int, currency: str) -> Money:
+    """An amount; the same few amounts are said over and over."""
+    return Money(minor, currency)
 
 
 def money(minor: int, seen: Seen) -> Money:
     """An amount in the currency of the tables."""
-    return Money(minor, seen.rates.tables.currency)
+    return amount_of(minor, seen.rates.tables.currency)
 
 
 def name(seen: Seen, stop: str) -> str:
@@ -49,10 +57,13 @@ def leg_rule(leg: Leg, option: Option) -> Rule:
 def path_rules(path: Path) -> Iterator[Rule]:
     """The rules of one step of a fare."""
     seen = path.leg.first
+    leg = leg_rule(path.leg, path.option)
     if path.rule is not None:
         values = (("start", name(seen, path.leg.start)), ("amount", money(path.amount, seen)))
         yield Rule("transfer", values, TRANSFER_RULES, path.rule.line)
-    yield leg_rule(path.leg, path.option)
+        if path.rule.kind != PAYS_BOTH_LEGS:
+            leg = Rule("included", leg.values, leg.file, leg.line)
+    yield leg
     if seen.category:
         category = seen.rates.tables.categories.get(seen.category)
         yield Rule("concession", (("category", category.name if category else seen.category),))
@@ -78,7 +89,7 @@ def cap_rules(week: WeekBill, currency: str) -> tuple[Rule, ...]:
         when = date.fromordinal(day) if day else monday_of(week.week)
         values = (
             ("cap", cap.name),
-            ("amount", Money(cap.amount, currency)),
+            ("amount", amount_of(cap.amount, currency)),
             ("day", when.isoformat()),
         )
         found.append(Rule(code, values, CAPS, cap.line))

@@ -11,13 +11,11 @@ from which usual trips are known.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ledger.fares.book import FareBook
 from ledger.fares.chain import Link, extend
-from ledger.fares.legs import Rides, step
-from ledger.fares.paths import Transfers
+from ledger.fares.legs import Rides, see, step
 from ledger.fares.problems import FareError
 from ledger.fares.taps import Concession, FareTap
 
@@ -39,17 +37,16 @@ class History:
 
     book: FareBook
     concessions: tuple[Concession, ...]
-    transfers: Mapping[int, Transfers]
     taps: tuple[FareTap, ...] = ()
     rides: Rides = field(default_factory=Rides)
     links: tuple[Link, ...] = ()
     on_time: History | None = None
+    known: dict[int, object] = field(default_factory=dict)  # bills already made, by week
 
     @classmethod
     def of(cls, book: FareBook, concessions: tuple[Concession, ...] = ()) -> History:
         """The history of a rider without taps."""
-        transfers = {id(rates): Transfers(rates.tables) for rates in book.rates}
-        return cls(book, concessions, transfers)
+        return cls(book, concessions)
 
     @property
     def last(self) -> Link | None:
@@ -79,17 +76,15 @@ class History:
             on_time = on_time or self
         elif on_time is not None:
             on_time = on_time.add(tap)
-        return replace(self._added(tap), on_time=on_time)
+        added = self._added(tap)
+        return added if on_time is None else replace(added, on_time=on_time, known={})
 
     def _added(self, tap: FareTap) -> History:
-        _, rates = self.book.at(tap.at)
-        rates.check_network(tap.network)
-        rates.stop(tap.stop)
         if not self.taps or _order(tap) > _order(self.taps[-1]):
             return self._after(tap)
         index = bisect_left(self.taps, _order(tap), key=_order)
         taps = (*self.taps[:index], tap, *self.taps[index:])
-        return History(self.book, self.concessions, self.transfers)._with_all(taps)
+        return History(self.book, self.concessions)._with_all(taps)
 
     def _with_all(self, taps: tuple[FareTap, ...]) -> History:
         history = self
@@ -98,17 +93,15 @@ class History:
         return history
 
     def _after(self, tap: FareTap) -> History:
-        rides = step(self.rides, tap, self.book, self.concessions)
+        rides = step(self.rides, see(tap, self.book, self.concessions))
         links = self.links
         if rides.legs is not self.rides.legs:
             same = common(self.rides.legs, rides.legs)
             links = links[:same]
             for leg in rides.legs[same:]:
-                link = extend(links[-1] if links else None, leg, self.transfers)
+                link = extend(links[-1] if links else None, leg)
                 links = (*links, link)
-        return History(
-            self.book, self.concessions, self.transfers, (*self.taps, tap), rides, links, None
-        )
+        return History(self.book, self.concessions, (*self.taps, tap), rides, links)
 
 
 def common(first: tuple[object, ...], second: tuple[object, ...]) -> int:

@@ -130,12 +130,13 @@ class NetworkState:
 
 @dataclass(frozen=True, slots=True)
 class Rides:
-    """Everything made of the taps so far; ``note`` tells what the last tap did."""
+    """Everything made of the taps so far; ``note`` tells what the last tap, ``seen``, did."""
 
     legs: tuple[Leg, ...] = ()
     loose: tuple[LooseEnd, ...] = ()
     same_station: tuple[SameStation, ...] = ()
     networks: Mapping[str, NetworkState] = field(default_factory=dict)
+    seen: Seen | None = None
     note: str = ""
 
     def open_ends(self) -> tuple[LooseEnd, ...]:
@@ -147,18 +148,25 @@ class Rides:
         """These rides with the network of ``state.last`` in that state."""
         assert state.last is not None
         networks = {**self.networks, state.last.tap.network: state}
-        return replace(self, networks=networks, note=note)
+        return Rides(self.legs, self.loose, self.same_station, networks, state.last, note)
+
+    def ignoring(self, seen: Seen, note: str) -> Rides:
+        """These rides after a tap that changes nothing."""
+        return Rides(self.legs, self.loose, self.same_station, self.networks, seen, note)
+
+    def _with_legs(self, legs: tuple[Leg, ...]) -> Rides:
+        return Rides(legs, self.loose, self.same_station, self.networks, self.seen, self.note)
 
     def with_leg(self, leg: Leg) -> Rides:
         """These rides and one more leg, at its place in time."""
         if not self.legs or self.legs[-1].order < leg.order:
-            return replace(self, legs=(*self.legs, leg))
+            return self._with_legs((*self.legs, leg))
         index = bisect_right(self.legs, leg.order, key=lambda other: other.order)
-        return replace(self, legs=(*self.legs[:index], leg, *self.legs[index:]))
+        return self._with_legs((*self.legs[:index], leg, *self.legs[index:]))
 
     def without_leg(self, leg: Leg) -> Rides:
         """These rides without a leg."""
-        return replace(self, legs=tuple(other for other in self.legs if other is not leg))
+        return self._with_legs(tuple(other for other in self.legs if other is not leg))
 
     def with_loose(self, *ends: LooseEnd) -> Rides:
         """These rides and more loose ends."""
@@ -169,16 +177,22 @@ class Rides:
         return replace(self, loose=tuple(other for other in self.loose if other is not end))
 
 
-def step(rides: Rides, tap: FareTap, book: FareBook, concessions: tuple[Concession, ...]) -> Rides:
-    """The rides after one more ``tap``, which is later than all before."""
+def see(tap: FareTap, book: FareBook, concessions: tuple[Concession, ...]) -> Seen:
+    """The tap with what holds on its service day; raise ``NoFares`` or ``UnknownPlace``."""
     day, rates = book.at(tap.at)
-    seen = Seen(tap, day, category_on(concessions, day), rates)
-    state = rides.networks.get(tap.network, NetworkState())
+    rates.check_network(tap.network)
+    rates.stop(tap.stop)
+    return Seen(tap, day, category_on(concessions, day), rates)
+
+
+def step(rides: Rides, seen: Seen) -> Rides:
+    """The rides after one more tap, which is later than all before."""
+    state = rides.networks.get(seen.tap.network) or NetworkState()
     if _repeats(seen, state.last):
-        return replace(rides, note="repeat")
+        return rides.ignoring(seen, "repeat")
     if not seen.policy.tap_off:
         return _tap_on(rides, seen)
-    if tap.direction == "in":
+    if seen.tap.direction == "in":
         return _enter(rides, state, seen)
     return _leave(rides, state, seen)
 
@@ -196,7 +210,7 @@ def _repeats(seen: Seen, last: Seen | None) -> bool:
 def _tap_on(rides: Rides, seen: Seen) -> Rides:
     tap = seen.tap
     if tap.direction == "out":
-        return replace(rides, note="exit_free")
+        return rides.ignoring(seen, "exit_free")
     leg = Leg(seen, None, tap.stop, "", tap.at, tap.at)
     return rides.with_leg(leg).now(NetworkState(last=seen), "rode")
 

@@ -12,13 +12,13 @@ How a transfer is paid (GTFS, fare_transfer_type), S being what the fare cost so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ledger.fares.legs import Leg
 from ledger.fares.rates import Option, Rates
-from ledger.fares.tables import FareTables, TransferRule
+from ledger.fares.tables import TransferRule
 
 Rank = tuple[int, int, tuple[int, ...]]
 
@@ -52,40 +52,6 @@ class Path:
         run_leg = id(self.run_leg) if self.rule and self.rule.count is not None else 0
         run = (self.rule.from_group, self.rule.to_group, self.run) if run_leg and self.rule else ()
         return (self.option.line, id(self.first), self.amount, self.legs == 1, run, run_leg)
-
-
-class Transfers:
-    """The transfer rules of one feed, found by the leg groups of both legs."""
-
-    def __init__(self, tables: FareTables) -> None:
-        self._rules = tables.transfer_rules
-        self._from_listed = {rule.from_group for rule in self._rules} - {""}
-        self._to_listed = {rule.to_group for rule in self._rules} - {""}
-        self._found: dict[tuple[str, str], tuple[TransferRule, ...]] = {}
-
-    def between(self, first: str, second: str) -> tuple[TransferRule, ...]:
-        """The rules for a transfer from group ``first`` to ``second``.
-
-        An exact match goes before empty cells, and an empty cell stands for the groups that
-        no row of the file names on that side.
-        """
-        found = self._found.get((first, second))
-        if found is None:
-            exact = tuple(r for r in self._rules if (r.from_group, r.to_group) == (first, second))
-            found = exact if first and second and exact else tuple(self._by_empty(first, second))
-            self._found[first, second] = found
-        return found
-
-    def _by_empty(self, first: str, second: str) -> Iterator[TransferRule]:
-        for rule in self._rules:
-            if rule.from_group and rule.to_group:
-                continue  # that would have been exact
-            from_ok = rule.from_group == first or (
-                not rule.from_group and first not in self._from_listed
-            )
-            to_ok = rule.to_group == second or (not rule.to_group and second not in self._to_listed)
-            if first and second and from_ok and to_ok:
-                yield rule
 
 
 def options_of(leg: Leg) -> tuple[Option, ...]:
@@ -122,28 +88,24 @@ def begin(leg: Leg, options: Iterable[Option], before: Path | None) -> list[Path
     ]
 
 
-def transfer(
-    leg: Leg, options: Iterable[Option], paths: Iterable[Path], transfers: Transfers
-) -> list[Path]:
+def transfer(leg: Leg, options: Iterable[Option], paths: Iterable[Path]) -> list[Path]:
     """The paths that reach ``leg`` by a transfer from one of ``paths``."""
     found = []
     for option in options:
         for path in paths:
             if path.option.group and option.group:
-                for rule, run in _applicable(path, leg, option, transfers):
+                for rule, run in _applicable(path, leg, option):
                     found.append(_transferred(path, leg, option, rule, run))
     return found
 
 
-def _applicable(
-    path: Path, leg: Leg, option: Option, transfers: Transfers
-) -> list[tuple[TransferRule, int]]:
+def _applicable(path: Path, leg: Leg, option: Option) -> list[tuple[TransferRule, int]]:
     """The rules that allow this transfer, with how many times in a row each was then used.
 
     Of rules with different ``transfer_count`` the smallest that still allows it is taken.
     """
     allowed = []
-    for rule in transfers.between(path.option.group, option.group):
+    for rule in leg.first.rates.transfers.between(path.option.group, option.group):
         run = path.run + 1 if _goes_on(path, rule) else 1
         if rule.count is not None and rule.count != -1 and run > rule.count:
             continue

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
 
 from ledger.fares.problems import FareError
-from ledger.fares.tables import Cap, FareTables, LegRule, Stop
+from ledger.fares.tables import Coverage, FareTables, LegRule, Stop
+from ledger.fares.transfers import Transfers
 
 EARTH_M = 6_371_008.8  # mean radius (IUGG)
 
@@ -48,13 +49,14 @@ class Rates:
 
     def __init__(self, tables: FareTables) -> None:
         self.tables = tables
+        self.transfers = Transfers(tables)
         rules = tables.leg_rules
         self._listed_networks = frozenset(r.network for r in rules) - {""}
         self._listed_from = frozenset(r.from_area for r in rules) - {""}
         self._listed_to = frozenset(r.to_area for r in rules) - {""}
         self._by_network: dict[str, tuple[LegRule, ...]] = {}
         self._options: dict[tuple[str, str, str, str, int, int], tuple[Option, ...]] = {}
-        self._caps: dict[tuple[str, frozenset[str]], tuple[Cap, ...]] = {}
+        self._coverages: dict[tuple[str, frozenset[str]], Coverage] = {}
 
     def stop(self, stop: str) -> Stop:
         """The stop with this id; raise ``UnknownPlace`` where the feed has none."""
@@ -162,14 +164,15 @@ class Rates:
                     yield band.amount
                     break
 
-    def caps(self, category: str, networks: frozenset[str]) -> tuple[Cap, ...]:
+    def coverage(self, category: str, networks: frozenset[str]) -> Coverage:
         """The caps that a fare paid for ``networks`` by a rider of ``category`` counts toward."""
         key = (category, networks)
-        found = self._caps.get(key)
+        found = self._coverages.get(key)
         if found is None:
             eligible = self.tables.eligible(category)
             caps = (c for c in self.tables.caps if c.category in eligible and c.covers(networks))
-            found = self._caps[key] = tuple(sorted(caps, key=lambda cap: cap.cap_id))
+            found = Coverage(tuple(sorted(caps, key=lambda cap: cap.cap_id)))
+            self._coverages[key] = found
         return found
 
 

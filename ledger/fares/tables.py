@@ -115,9 +115,19 @@ class Cap:
     amount: int
     line: int = field(compare=False)  # the same cap of two feeds is one cap
 
+    def __hash__(self) -> int:
+        return hash(self.cap_id)
+
     def covers(self, networks: frozenset[str]) -> bool:
         """Do fares paid for these networks count toward the cap?"""
         return self.networks is None or networks <= self.networks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coverage:
+    """The caps that some fares count toward, in the order of their ids."""
+
+    caps: tuple[Cap, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Transfer at {start}: the journey so far costs {amount} together.",
         "在 {start} 换乘：到此为止全程共 {amount}。",
     ),
-    "joined": (
-        "Changing at {start} counts as one ride.",
-        "在 {start} 换乘，按一次乘车计费。",
+    "included": (
+        "{product} from {start}: included in the transfer.",
+        "{product}，{start} 上车：已含在换乘票价内。",
     ),
     "concession": ("Priced for {category}.", "按“{category}”票价计费。"),
     "cap_day": (
@@ -99,10 +99,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refund_only": (
         "A tap reached us after more than three days: it may lower your charge, never raise it.",
         "有一次验票记录迟到超过三天：只会减少您的费用，不会增加。",
-    ),
-    "adjusted": (
-        "Earlier charges are corrected by {amount}.",
-        "更正此前的收费：{amount}。",
     ),
 }
 

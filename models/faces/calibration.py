@@ -17,7 +17,8 @@ are marked ``extrapolated``. A rate is never read off fewer than ten false posit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from models.faces.cohort import Cohort
 from models.faces.open_set import (
     CalibrationRefused,
     Case,
+    ClaimTrial,
     Faces,
     Plan,
     Trial,
@@ -33,7 +35,13 @@ from models.faces.open_set import (
     run_claims,
 )
 from models.faces.operating_points import FORMAT, ClaimPoint, OperatingPoint, Table
-from models.faces.scoring import ScoreRule, gallery_background, strangers
+from models.faces.scoring import (
+    Background,
+    ScoreRule,
+    Vectors,
+    gallery_background,
+    strangers,
+)
 
 Progress = Callable[[str], None]
 About = Mapping[str, str | int | float]
@@ -77,7 +85,7 @@ def measure(
             f"{max(plan.target_fpirs):.1%} needs {int(10 / max(plan.target_fpirs))} searches of "
             "strangers, and a gallery needs people with several pictures; add people"
         )
-    claims = _claims(faces, cohort, plan, owner, progress) if cohort else []
+    claims = _claims(faces, cohort, plan, owner, progress)
     facts = {**about, "seed": plan.seed, "rotations_min": plan.rotations_min, "people": len(faces)}
     table = Table(format=FORMAT, measured=facts, points=tuple(points), claims=tuple(claims))
     return table, trials
@@ -158,42 +166,66 @@ def _point(
 
 
 def _claims(
-    faces: Faces, cohort: Cohort, plan: Plan, owner: _Owner, progress: Progress
+    faces: Faces, cohort: Cohort | None, plan: Plan, owner: _Owner, progress: Progress
 ) -> list[ClaimPoint]:
-    """The rows for claimed identities, from the largest gallery of up to 1,000 riders."""
-    riders = max(size for size in plan.sizes if size <= max(1000, min(plan.sizes)))
-    against = strangers(cohort.vectors)
-    rng = np.random.default_rng(plan.seed)
+    """The rows for claimed identities: by background, with the cohort alone as size 0."""
+    nobody = cohort.vectors if cohort else None
     points: list[ClaimPoint] = []
-    for enrolled in plan.enrolled:
-        thresholds = dict.fromkeys(plan.target_fmrs, -1.0)
-        for fused in plan.fused:
-            progress(f"claimed identity, {enrolled} enrolled, {fused} fused")
-            case = Case(riders, enrolled, fused)
-            try:
-                trial = run_claims(faces, case, ScoreRule(), against, plan)
-            except CalibrationRefused as error:
-                progress(f"left out: {error}")
-                break
-            for target in plan.target_fmrs:
-                thresholds[target] = max(thresholds[target], trial.threshold_at(target))
-                fixed = np.full(rates.BOOTSTRAPS, thresholds[target])
-                low, high = rates.interval_below(trial.mated, fixed, rng)
-                point = ClaimPoint(
-                    engine_id=owner.engine_id,
-                    cohort_id=owner.cohort_id,
-                    weight=owner.weight,
-                    neighbours=owner.neighbours,
-                    enrolled_images=enrolled,
-                    fused_frames=fused,
-                    target_fmr=target,
-                    threshold=round(thresholds[target], 5),
-                    margin=plan.margin,
-                    fnmr=round(rates.share_below(trial.mated, thresholds[target]), 5),
-                    fnmr_low=round(low, 5),
-                    fnmr_high=round(high, 5),
-                    mated_comparisons=len(trial.mated),
-                    nonmated_comparisons=trial.comparisons(),
-                )
-                points.append(point)
+    for size in (0, *plan.sizes) if cohort else plan.sizes:
+        for enrolled in plan.enrolled:
+            progress(f"claimed identity, {size} riders, {enrolled} enrolled")
+            case = Case(size or max(plan.sizes), enrolled, 1)
+            ladder = []
+            for fused in plan.fused:
+                try:
+                    ladder.append(
+                        run_claims(
+                            faces,
+                            replace(case, fused=fused),
+                            ScoreRule(),
+                            partial(_claim_background, nobody=nobody, riders=size > 0),
+                            plan,
+                        )
+                    )
+                except CalibrationRefused as error:
+                    progress(f"left out: {error}")
+                    break
+                points += [
+                    _claim(ladder, Case(size, enrolled, fused), target, plan, owner)
+                    for target in plan.target_fmrs
+                    if all(step.comparisons() * target >= rates.EVENTS_MIN for step in ladder)
+                ]
     return points
+
+
+def _claim_background(templates: Vectors, nobody: Vectors | None, riders: bool) -> Background:
+    if nobody is not None and not riders:
+        return strangers(nobody)
+    return gallery_background(templates, nobody)
+
+
+def _claim(
+    ladder: list[ClaimTrial], case: Case, target: float, plan: Plan, owner: _Owner
+) -> ClaimPoint:
+    """The row for the last trial of ``ladder``; its interval is of the riders drawn alone."""
+    trial = ladder[-1]
+    threshold = max(step.threshold_at(target) for step in ladder)
+    fixed = np.full(rates.BOOTSTRAPS, threshold)
+    low, high = rates.interval_below(trial.mated, fixed, np.random.default_rng(plan.seed))
+    return ClaimPoint(
+        engine_id=owner.engine_id,
+        cohort_id=owner.cohort_id,
+        weight=owner.weight,
+        neighbours=owner.neighbours,
+        gallery_size=case.riders,
+        enrolled_images=case.enrolled,
+        fused_frames=case.fused,
+        target_fmr=target,
+        threshold=round(threshold, 5),
+        margin=plan.margin,
+        fnmr=round(rates.share_below(trial.mated, threshold), 5),
+        fnmr_low=round(low, 5),
+        fnmr_high=round(high, 5),
+        mated_comparisons=len(trial.mated),
+        nonmated_comparisons=trial.comparisons(),
+    )

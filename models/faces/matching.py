@@ -18,7 +18,7 @@ the digits of a phone or by a pass that carries the template.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,10 +89,17 @@ class Gallery:
         if len(set(self.accounts)) != len(self.accounts):
             raise MatchingError("the gallery holds an account twice; a rider has one template")
 
-    def only(self, accounts: Sequence[str]) -> Gallery:
+    def only(self, accounts: Collection[str]) -> Gallery:
         """The part of the gallery that belongs to ``accounts``; unknown ones are left out."""
         wanted = set(accounts)
-        rows = [row for row, account in enumerate(self.accounts) if account in wanted]
+        return self._rows([row for row, who in enumerate(self.accounts) if who in wanted])
+
+    def without(self, accounts: Collection[str]) -> Gallery:
+        """The gallery of everybody but ``accounts``."""
+        unwanted = set(accounts)
+        return self._rows([row for row, who in enumerate(self.accounts) if who not in unwanted])
+
+    def _rows(self, rows: list[int]) -> Gallery:
         kept = tuple(self.accounts[row] for row in rows)
         return Gallery(self.engine_id, self.version, kept, self.templates[rows])
 
@@ -176,24 +183,34 @@ class Matcher:
 
 
 class Verifier:
-    """Compares a probe with the riders it claims to be, against a fixed background."""
+    """Compares a probe with the riders it claims to be, before the riders of this station."""
 
-    def __init__(self, cohort: Cohort, point: ClaimPoint) -> None:
-        _check_belongs(cohort.engine_id, cohort, point)
+    def __init__(self, gallery: Gallery, cohort: Cohort | None, point: ClaimPoint) -> None:
+        _check_belongs(gallery.engine_id, cohort, point)
+        if len(gallery.accounts) < point.gallery_size:
+            raise MatchingError(
+                f"the threshold for claimed identities was measured before {point.gallery_size} "
+                f"riders, the gallery has {len(gallery.accounts)}; choose it for this gallery"
+            )
+        self.gallery = gallery
         self.point = point
-        self._background = strangers(cohort.vectors)
+        self._nobody = cohort.vectors if cohort else None
 
     def verify(
         self, probe: npt.NDArray[np.generic], claimed: Gallery, frames: int, engine_id: str
     ) -> Result:
         """Is ``probe`` one of ``claimed``: the owner of a pass, or all who share four digits?
 
-        ``Match`` names the rider; ``Unknown`` is the answer for everybody else. The same
-        errors as ``Matcher.search``.
+        ``Match`` names the rider; ``Unknown`` is the answer for everybody else. A claimed
+        rider who is in the station's gallery too is no background. The errors are those of
+        ``Matcher.search``.
         """
         _check_engine(claimed.engine_id, self.point)
         vector = _check_probe(probe, frames, engine_id, claimed)
-        scorer = _scorer(claimed.templates, self._background, self.point.rule)
+        others = self.gallery.without(claimed.accounts)
+        background = gallery_background(others.templates, self._nobody)
+        everybody = strangers(background.vectors)
+        scorer = _scorer(claimed.templates, everybody, self.point.rule)
         return _decide(scorer.best(vector) if scorer else None, claimed, self.point, frames)
 
 

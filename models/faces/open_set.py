@@ -214,19 +214,29 @@ class ClaimTrial:
 
 
 def run_claims(
-    faces: Faces, case: Case, rule: ScoreRule, background: Background, plan: Plan
+    faces: Faces,
+    case: Case,
+    rule: ScoreRule,
+    background: Callable[[Vectors], Background],
+    plan: Plan,
 ) -> ClaimTrial:
-    """Compare every probe with its own template, and every stranger with every template."""
+    """Compare every probe with its own template, and every stranger with the enrolled ones.
+
+    Only people with all ``case.enrolled`` pictures are claimed; the rest of the gallery is
+    background.
+    """
     rng = np.random.default_rng([plan.seed, case.riders, case.enrolled, case.fused])
     mated: list[Searches] = []
     others = np.zeros(len(CLAIM_EDGES), dtype=np.int64)
     for _ in range(plan.rotations_min):
         drawn = draw(faces, case, rng)
-        terms = gallery_terms(drawn.templates, background, rule)
-        scores = score_all(drawn.mated, drawn.templates, terms, background, rule)
+        against = background(drawn.templates)
+        terms = gallery_terms(drawn.templates, against, rule)
+        scores = score_all(drawn.mated, drawn.templates, terms, against, rule)
         own = scores[np.arange(len(scores)), drawn.mated_rows]
         mated.append(Searches(own, drawn.mated_people))
-        scores = score_all(drawn.nonmated, drawn.templates, terms, background, rule)
+        claimed = slice(int(drawn.mated_rows.max()) + 1)
+        scores = score_all(drawn.nonmated, drawn.templates, terms, against, rule)[:, claimed]
         bins = np.clip((scores - CLAIM_EDGES[0]) / CLAIM_STEP, 0, len(CLAIM_EDGES) - 1)
         others += np.bincount(bins.astype(np.intp).ravel(), minlength=len(CLAIM_EDGES))
     return ClaimTrial(rates.join(mated), others)

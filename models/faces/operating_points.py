@@ -11,7 +11,7 @@ let through that somebody decided to accept. A table holds the measured ones, on
         "threshold": 0.4, "margin": 0.01, "fnir": 0.1, "fnir_low": 0.08, "fnir_high": 0.13,
         "fnir_one_frame": 0.1, "mated_searches": 9000, "nonmated_searches": 20000,
         "nonmated_people": 1500, "extrapolated": false}],
-     "claims": [{..., "target_fmr": 0.0001, "threshold": 0.3, "fnmr": 0.02, ...}]}
+     "claims": [{..., "gallery_size": 300, "target_fmr": 0.0001, "threshold": 0.29, ...}]}
 
 There is no default anywhere. Where the table has no row that is known to be strict enough,
 ``choose`` raises, and a gate does not start in charging mode.
@@ -96,6 +96,8 @@ class ClaimPoint(_Measured):
     fit three riders triple it.
     """
 
+    gallery_size: Annotated[int, Field(ge=0)]
+    """How many riders were in the background, at least; 0: the cohort alone."""
     target_fmr: Annotated[float, Field(gt=0.0, lt=1.0)]
     margin: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
     fnmr: Share
@@ -209,22 +211,31 @@ def choose(
 def choose_claim(
     table: Table,
     engine_id: str,
+    gallery_size: int,
     target_fmr: float,
     enrolled_images: int = 3,
     fused_frames: int = 1,
 ) -> ClaimPoint:
-    """The row for checking a claimed identity; raises ``NoOperatingPoint`` where there is none."""
+    """The row for checking a claimed identity at a gate whose gallery has ``gallery_size`` riders.
+
+    The more riders stand in the background, the lower a claim scores and the threshold lies:
+    here the next *smaller* size is the one known to be strict enough.
+
+    Raises ``NoOperatingPoint`` where there is none.
+    """
     rows = [
         row
         for row in table.claims
         if row.engine_id == engine_id
         and abs(row.target_fmr - target_fmr) <= target_fmr * 1e-6
+        and row.gallery_size <= gallery_size
         and row.enrolled_images <= enrolled_images
         and row.fused_frames >= fused_frames
     ]
     if not rows:
         raise NoOperatingPoint(
             f"no threshold was measured for a claimed identity with the engine {engine_id} at a "
-            f"false-match rate of {target_fmr:g} and {fused_frames} fused frames; {_HOW}"
+            f"false-match rate of {target_fmr:g}, {gallery_size} riders, {enrolled_images} "
+            f"enrolled pictures and {fused_frames} fused frames; {_HOW}"
         )
-    return min(rows, key=lambda r: (-r.enrolled_images, r.fused_frames))
+    return min(rows, key=lambda r: (-r.gallery_size, -r.enrolled_images, r.fused_frames))

@@ -53,7 +53,9 @@ def countable(strangers: Searches, rate: float) -> bool:
 def threshold_at(strangers: Searches, rate: float) -> float:
     """The lowest threshold that at most the share ``rate`` of ``strangers`` reach."""
     ordered = np.sort(strangers.values)[::-1]
-    return _just_above(ordered[int(rate * len(ordered))])
+    # Where the margin alone keeps strangers out, the threshold still stays among their scores.
+    able = int(np.isfinite(ordered).sum())
+    return _just_above(ordered[min(int(rate * len(ordered)), max(able - 1, 0))])
 
 
 def share_below(searches: Searches, threshold: float) -> float:

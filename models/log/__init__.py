@@ -1,1 +1,1 @@
-"""Log mathematics without storage: RFC 6962 trees and C2SP signed notes."""
+"""Log mathematics without storage: RFC 6962 trees and proofs, C2SP notes, tiles and receipts."""

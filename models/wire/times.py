@@ -6,24 +6,25 @@ from datetime import UTC, datetime
 
 from models.errors import FacefareError
 
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
 
+class TimeFormatError(FacefareError, ValueError):
+    """A time that is not written the one way this project writes times.
 
-class TimeFormatError(FacefareError):
-    """A time that is not written the one way this project writes times."""
+    A ``ValueError`` too, so that a model with such a field reports it among its other faults.
+    """
 
 
 def format_utc(moment: datetime) -> str:
     """Write an aware ``moment``; anything finer than a millisecond is dropped."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone cannot be put on the wire")
-    return moment.astimezone(UTC).strftime(_FORMAT)[:-3] + "Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_utc(text: str) -> datetime:
     """Read what ``format_utc`` wrote; raise ``TimeFormatError`` for every other spelling."""
     try:
-        moment = datetime.strptime(text, _FORMAT + "Z").replace(tzinfo=UTC)
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     except (ValueError, TypeError) as error:
         raise TimeFormatError(f"{text!r} is not a time like 2026-11-22T18:49:07.250Z") from error
     if format_utc(moment) != text:

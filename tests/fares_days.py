@@ -1,0 +1,101 @@
+"""Seeded random days for the fare tests: riders who forget, hurry, turn back and stay out late.
+
+Times are drawn around the edges that matter (04:30, midnight, two hours, the limits of the
+policies), and gates' clocks are sometimes a few minutes off.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from fares_naive import Naive, NaiveTap
+from ledger.fares.book import FareBook
+from ledger.fares.gtfs import import_feed
+from ledger.fares.history import History
+from ledger.fares.taps import FareTap
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("FACEFARE_TEST_DATA", ROOT.parent / "shared" / "data")) / "gtfs"
+OWN = ROOT / "docs" / "fares"
+STARTS = {"mbta-fares": date(2024, 9, 20), "transcollines": date(2026, 1, 5)}
+
+PLACES = {
+    "mbta-fares": {
+        "rapid_transit": ["70061", "70105", "70079", "70047", "70148", "70041", "70202", "70022"],
+        "m_rapid_transit": ["70261", "70276", "70268"],
+        "sl_rapid_transit": ["17091", "74611", "7096", "74612", "74614", "74630"],
+        "local_bus": ["1", "10", "10000", "4510", "8309", "14717"],
+        "local_bus_free": ["1", "10"],
+        "rail_replacement_bus": ["1", "10", "117"],
+        "express_bus": ["4510", "1684", "65", "117", "14717"],
+        "commuter_rail": ["NEC-2287-01", "BNT-0000-01", "FR-0034-01", "ER-0115-01", "DB-2258-01"]
+        + ["NEC-1851-01", "FR-0064-01", "NEC-1659-03"],
+        "cape_flyer": ["NEC-2287-01", "CM-0790-S", "CM-0547-S", "MM-0356-S"],
+        "ferry_f4": ["Boat-Long-South", "Boat-Charlestown"],
+        "ferry_f1": ["Boat-Long", "Boat-Hingham"],
+        "ferry_east_boston": ["Boat-Lewis", "Boat-Long"],
+    },
+    "transcollines": {
+        "REG": ["F401-10", "F411-13", "F910-07", "F101-01", "F101-04", "F111-01", "F103-06"],
+    },
+}
+GAPS_S = (20, 61, 119, 121, 300, 590, 610, 1200, 1790, 1810, 3000, 3590, 5400, 7190, 7200, 7210)
+GAPS_S += (9000, 10_790, 10_810, 14_390, 14_410, 30_000)
+
+
+@cache
+def book(feed: str) -> FareBook:
+    """The fare book of one of the two real feeds, with the policies of docs/fares."""
+    return FareBook.of(import_feed(DATA / feed, STARTS[feed], OWN / feed))
+
+
+@cache
+def naive(feed: str) -> Naive:
+    """The naive calculator for one of the two real feeds."""
+    return Naive(DATA / feed, OWN / feed)
+
+
+def random_day(feed: str, rng: random.Random) -> list[FareTap]:
+    """The taps of a random rider on a random day, some of which run into the next."""
+    start = STARTS[feed] + timedelta(days=rng.randint(1, 60))
+    hour = rng.choice((0, 3, 4, 4, 5, 7, 8, 12, 17, 20, 22, 23))
+    at = datetime(start.year, start.month, start.day, hour, rng.randrange(60), rng.randrange(60))
+    at = at.replace(tzinfo=book(feed).zone)
+    networks = rng.sample(sorted(PLACES[feed]), k=min(len(PLACES[feed]), rng.randint(1, 3)))
+    taps: list[FareTap] = []
+    for _ in range(rng.choice((1, 1, 2, 2, 3, 3, 4))):
+        network = rng.choice(networks)
+        enter, leave = (rng.choice(PLACES[feed][network]) for _ in range(2))
+        if rng.random() < 0.92:
+            taps.append(_tap(rng, len(taps), enter, network, "in", at))
+        at += timedelta(seconds=rng.choice(GAPS_S))
+        if naive(feed).tap_off(network) and rng.random() < 0.9:
+            taps.append(_tap(rng, len(taps), leave, network, "out", at))
+            at += timedelta(seconds=rng.choice(GAPS_S))
+    return taps
+
+
+def _tap(
+    rng: random.Random, number: int, stop: str, network: str, direction: str, at: datetime
+) -> FareTap:
+    if rng.random() < 0.15:
+        at += timedelta(seconds=rng.randint(-600, 600))
+    way = "in" if direction == "in" else "out"
+    return FareTap(f"{number:02}-{rng.randrange(10**6):06}", stop, network, way, at)
+
+
+def naive_taps(taps: list[FareTap]) -> list[NaiveTap]:
+    """The same taps for the naive calculator."""
+    return [NaiveTap(t.tap_id, t.stop, t.network, t.direction, t.at) for t in taps]
+
+
+def history_of(feed: str, taps: list[FareTap]) -> History:
+    """The history of a rider with these taps, added in this order."""
+    history = History.of(book(feed))
+    for tap in taps:
+        history = history.add(tap)
+    return history

@@ -1,0 +1,101 @@
+"""What the documents say must be true: commands exist, links lead somewhere, nothing leaks."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from facefare.cli import facefare
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = re.compile(r"^\s*(?:\$ )?(facefare [^#\n`]+|scripts/[^#\n`]+)", re.MULTILINE)
+INLINE = re.compile(r"`(facefare [a-z][^`\n]*|scripts/[a-z][^`\n]*)`")
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)[^)]*\)")
+
+
+def commands_in(text: str) -> list[str]:
+    blocks = re.findall(r"```(?:sh|shell|console)?\n(.*?)```", text, re.DOTALL)
+    found = [match for block in blocks for match in COMMAND.findall(block)]
+    return [command.strip() for command in found + INLINE.findall(text)]
+
+
+def check_command(line: str) -> None:
+    """Raise AssertionError where a written command has a part that does not exist."""
+    words = [word for word in shlex.split(line) if word not in ("&&", ".")]
+    if words[0].startswith("scripts/"):
+        assert (ROOT / words[0]).is_file(), f"{words[0]} does not exist"
+        return
+    command: click.Command = facefare
+    context = click.Context(command)
+    rest = words[1:]
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.get_command(context, rest[0])
+        assert found is not None, f"{line!r}: there is no command {rest[0]!r}"
+        command, rest = found, rest[1:]
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    if command is facefare:
+        options |= {"--version"}
+    unknown = [word for word in rest if word.startswith("--") and word not in options]
+    assert not unknown, f"{line!r}: {unknown} do not exist"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_in_the_documents_exists(path: Path) -> None:
+    for line in commands_in(path.read_text(encoding="utf-8")):
+        check_command(line)
+
+
+def test_the_readme_names_commands_at_all() -> None:
+    assert len(commands_in((ROOT / "README.md").read_text(encoding="utf-8"))) >= 8
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
+    for target in LINK.findall(path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    with pytest.raises(AssertionError, match="no command 'fly'"):
+        check_command("facefare gate fly")
+    with pytest.raises(AssertionError, match="--quietly"):
+        check_command("facefare serve --quietly")
+
+
+def test_every_dependency_has_a_line_in_the_decisions() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.search(r"^dependencies = \[(.*?)^\]", project, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    names = re.findall(r'^\s*"([A-Za-z0-9_-]+)', listed.group(1), re.MULTILINE)
+    decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    assert len(names) > 10
+    assert [name for name in names if name not in decisions] == []
+
+
+def test_the_lock_files_name_no_registry_and_hash_every_package() -> None:
+    for name in ("build.txt", "lock.txt", "dev.txt"):
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+        assert "://" not in text and "index-url" not in text
+        blocks = re.split(r"\n(?=[a-z])", text.strip())
+        assert all("--hash=sha256:" in block for block in blocks), name
+
+
+def test_no_picture_of_a_person_and_no_weights_are_tracked() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    allowed = ("docs/screenshots/", "docs/calibration/")
+    pictures = [
+        name
+        for name in tracked
+        if name.lower().endswith((".jpg", ".jpeg", ".png", ".mp4", ".gif", ".dat", ".onnx"))
+        and not name.startswith(allowed)
+    ]
+    assert pictures == []
