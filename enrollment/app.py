@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from enrollment.api import api_blueprint
 from enrollment.consent_texts import current_consent, languages
 from enrollment.enroll import PHOTOS_MAX, PHOTOS_RECOMMENDED, enroll_rider
+from enrollment.erase import erase_rider
 from enrollment.form import CATEGORIES, STATIONS_MAX, EnrollmentRefused, read_form
 from enrollment.photos import PHOTO_BYTES_MAX
 from enrollment.riders import RIDERS_SHOWN_MAX, find_rider, list_riders
@@ -74,6 +75,16 @@ def desk_blueprint(enrollment: Enrollment) -> Blueprint:
         if found is None:
             abort(404)
         return render_template("enrollment/rider.html", found=found)
+
+    @blueprint.post("/riders/<rider_id>/erase")
+    @require_role(*DESK_ROLES)
+    def erase(rider_id: str) -> Response:
+        erase_rider(enrollment, rider_id)
+        flash(
+            f"Rider {rider_id} is erased: the data key, the template and the personal details "
+            "are gone. Every gate follows within a minute."
+        )
+        return redirect(url_for("enrollment.riders"), 303)
 
     return blueprint
 

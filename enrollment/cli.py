@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine as Database
 
 from models.access.gates import add_gate, list_gates, revoke_gate
@@ -22,7 +21,6 @@ from models.database import open_sqlite
 from models.errors import FacefareError
 from models.settings import DataDirectory
 from models.tables.access import AccessTable, Gate
-from models.wire.tap import ShortName
 from models.wire.times import format_utc
 
 
@@ -100,7 +98,7 @@ def gates() -> None:
 @data_option
 def add_one(name: str, station: str, direction: str, as_json: bool, data: DataDirectory) -> None:
     """Register a gate called NAME; prints its one-time provisioning code."""
-    _check_gate(name, station, data)
+    _check_station(station, data)
     code = add_gate(_access(data), name, station, direction, _now())
     if as_json:
         _print_json({"gate": name, "station": station, "direction": direction, "code": code})
@@ -131,16 +129,10 @@ def revoke(name: str, data: DataDirectory) -> None:
     click.echo(f"{name} is revoked: its requests are refused from now on.")
 
 
-def _check_gate(name: str, station: str, data: DataDirectory) -> None:
+def _check_station(station: str, data: DataDirectory) -> None:
     stations = data.settings().stations
     if station not in stations:
         raise GateRefused(f"there is no station {station!r}; there are {', '.join(stations)}")
-    try:
-        TypeAdapter(ShortName).validate_python(name)
-    except ValidationError as error:
-        raise GateRefused(
-            f"{name!r} cannot be a gate's name; use small letters, digits, dot, dash or underscore"
-        ) from error
 
 
 def _state(gate: Gate) -> str:

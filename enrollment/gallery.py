@@ -96,12 +96,11 @@ def gallery_for(
     In it are the riders who chose this gate's station, go hands-free, are active and have not
     withdrawn their consent.
     """
-    engine = enrollment.load_engine()
     with reading(enrollment.riders) as session:
         version = gallery_version(session)
         if have == version:
             return None
-        found = templates_of(session, engine.engine_id, *_searched_at(gate.station))
+        found = templates_of(session, enrollment.engine_id, *_searched_at(gate.station))
         rows = list(found)
         images = {rider.account_id: template.images for rider, template in rows}
         riders = tuple(
@@ -109,8 +108,8 @@ def gallery_for(
             for rider, vector in open_templates(enrollment.vault, rows)
         )
     snapshot = GallerySnapshot(
-        engine_id=engine.engine_id,
-        dimensions=engine.dimensions,
+        engine_id=enrollment.engine_id,
+        dimensions=enrollment.dimensions,
         version=version,
         gate=gate.name,
         issued_at=format_utc(now),

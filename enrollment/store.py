@@ -35,10 +35,11 @@ def utc_now() -> datetime:
 class Enrollment:
     """What the use cases and pages of enrollment work with.
 
-    ``load_engine`` is called when the first photo arrives, not before; ``looking`` lets one
-    request at a time use it. ``open_account(account_id)`` opens a fare account and does
-    nothing for one that is open already. ``log_verifier_key`` is the fare log's public key
-    as ``models.log.notes.verifier_key`` writes it.
+    ``engine_id`` and ``dimensions`` say which templates are in use; ``load_engine`` is called
+    when the first photo arrives, not before, and ``looking`` lets one request at a time use
+    it. ``open_account(account_id)`` opens a fare account and does nothing for one that is open
+    already. ``log_verifier_key`` is the fare log's public key as
+    ``models.log.notes.verifier_key`` writes it.
     """
 
     riders: Database
@@ -46,6 +47,8 @@ class Enrollment:
     vault: Vault
     signing_key: Ed25519PrivateKey
     settings: Settings
+    engine_id: str
+    dimensions: int
     load_engine: Callable[[], Engine]
     open_account: Callable[[str], None]
     log_verifier_key: str
@@ -56,6 +59,8 @@ class Enrollment:
     def open(
         cls,
         data: DataDirectory,
+        engine_id: str,
+        dimensions: int,
         load_engine: Callable[[], Engine],
         open_account: Callable[[str], None],
         log_verifier_key: str,
@@ -68,6 +73,8 @@ class Enrollment:
             vault=Vault(_vault_file(data), _master_key_file(data)),
             signing_key=load_signing_key(signing_key_file(data)),
             settings=data.settings(),
+            engine_id=engine_id,
+            dimensions=dimensions,
             load_engine=cache(load_engine),
             open_account=open_account,
             log_verifier_key=log_verifier_key,

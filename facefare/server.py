@@ -60,6 +60,8 @@ def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
     ledger = Ledger.open(data)
     enrollment = Enrollment.open(
         data,
+        engine_id=DlibEngine.engine_id,
+        dimensions=DlibEngine.dimensions,
         load_engine=DlibEngine.load,
         open_account=lambda account_id: open_account(ledger, account_id),
         log_verifier_key=verifier_key(settings.origin, ledger.log_key.public_key()),

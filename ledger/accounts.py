@@ -7,6 +7,7 @@ columns leaves a log that still verifies and no longer says whose rides they wer
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from models.database import reading, writing
 from models.errors import FacefareError
 from models.money import Money
 from models.tables.ledger import AccountRow, EntryRow
+from models.vault import KeyErased, Vault
 
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -47,6 +49,17 @@ class Standings:
 def key_name(account_id: str) -> str:
     """The name of the account's commitment key in the vault."""
     return f"account:{account_id}"
+
+
+def account_keys(vault: Vault, accounts: Iterable[str]) -> dict[str, bytes]:
+    """The commitment keys of those ``accounts`` that have one."""
+    keys = {}
+    for account_id in accounts:
+        try:
+            keys[account_id] = vault.key(key_name(account_id))
+        except KeyErased:
+            continue  # never opened, or erased: the caller finds no key under this account
+    return keys
 
 
 def open_account(ledger: Ledger, account_id: str) -> None:

@@ -11,16 +11,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, abort, request
 
 from ledger.accounts import standings
 from ledger.answers import answer_json
-from ledger.charge import SIGNED_TAP_CHARS_MAX, TAPS_MAX, BatchRefused, charge_taps
+from ledger.arrivals import SIGNED_TAP_CHARS_MAX
+from ledger.charge import TAPS_MAX, BatchRefused, charge_taps
 from ledger.checkpoints import health
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
+from ledger.proving import tile_bytes
 from models.access.gates import GateRegister
-from models.access.web import authenticate_gate
+from models.access.web import authenticate_gate, require_role
+from models.log.tiles import TileRefused, parse_tile
 from models.wire.times import format_utc
 
 AUDIENCE = "ledger"
@@ -67,6 +70,17 @@ def public(ledger: Ledger) -> Blueprint:
         note = CheckpointFile(ledger.checkpoint_file).read()
         return Response(note, content_type="text/plain; charset=utf-8")
 
+    @blueprint.get("/log/tile/entries/<path:number>")
+    @require_role("auditor", "admin")
+    def entries(number: str) -> Response:
+        return _tile(ledger, f"entries/{number}", entries=True)
+
+    @blueprint.get("/log/tile/<path:path>")
+    def tile(path: str) -> Response:
+        response = _tile(ledger, path, entries=False)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
     @blueprint.get("/health/ledger")
     def ledger_health() -> tuple[dict[str, Any], int]:
         found = health(ledger)
@@ -79,6 +93,17 @@ def public(ledger: Ledger) -> Blueprint:
         return answer, 200 if found.ok else 503
 
     return blueprint
+
+
+def _tile(ledger: Ledger, path: str, *, entries: bool) -> Response:
+    try:
+        tile = parse_tile(path)
+        if (tile.level is None) != entries:
+            abort(404)  # entries only ever go out by the route that asks who is reading
+        data = tile_bytes(ledger, tile)
+    except TileRefused:
+        abort(404)
+    return Response(data, content_type="application/octet-stream")
 
 
 def _signed_taps(body: bytes) -> list[str]:

@@ -7,72 +7,53 @@ its first answer again; the same id with another body is refused.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-import jwt
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, insert, select, update
+from sqlmodel import Session, col
 
-from ledger.accounts import key_name
+from ledger.accounts import account_keys
 from ledger.answers import (
     Accepted,
     Answer,
-    ChainState,
     Quarantined,
     Refused,
     keep_answer,
     problem,
     replay_answer,
 )
+from ledger.arrivals import ReadTap, Unreadable, read_tap
 from ledger.chains import Link, judge
 from ledger.entries import Draft
 from ledger.fares.price import Charge, Passage, price
 from ledger.ledger import Ledger
 from ledger.postings import RIDER, fare_income, transfer
-from ledger.store import LogWriter
+from ledger.store import LogWriter, table
 from models.access.gates import RegisteredGate
 from models.database import writing
 from models.errors import FacefareError
 from models.tables.ledger import AccountRow, EntryRow, GateChainRow, RefusalRow, TapRow
-from models.vault import KeyErased
-from models.wire.tap import Tap, TapRefused, check_tap, tap_hash
 
 TAPS_MAX = 512
-SIGNED_TAP_CHARS_MAX = 4096
-
-_UNVERIFIED: Any = {"verify_signature": False}
 
 FindGate = Callable[[str], RegisteredGate | None]
+Row = dict[str, Any]
+
+_UNKNOWN_ACCOUNT = problem(
+    "unknown-account",
+    "There is no such account",
+    "the tap's account was never opened here, or was erased",
+)
+_CONFLICT = problem(
+    "tap-conflict",
+    "This tap id was used before",
+    "the id belongs to something else that is recorded; a gate makes a new id for every passage",
+)
 
 
 class BatchRefused(FacefareError):
     """A request that carries no taps, or too many."""
-
-
-@dataclass(frozen=True, slots=True)
-class _ReadTap:
-    """A tap whose signature and form are good."""
-
-    tap: Tap
-    signed: str
-    hash: str
-
-    @property
-    def link(self) -> Link:
-        return Link(self.hash, self.tap.prev)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """What was sent as a tap and is none this gate may send."""
-
-    hash: str
-    answer: Refused
 
 
 def charge_taps(
@@ -86,60 +67,14 @@ def charge_taps(
     if not 1 <= len(signed_taps) <= TAPS_MAX:
         raise BatchRefused(f"send 1 to {TAPS_MAX} taps at a time, not {len(signed_taps)}")
     registered = find_gate(gate)
-    arrivals = [_read(signed, gate, registered) for signed in signed_taps]
-    read = [arrival for arrival in arrivals if isinstance(arrival, _ReadTap)]
-    keys = _account_keys(ledger, {arrival.tap.account for arrival in read})
-    # No autoflush: a tap's row points at an entry that is written before it, in save().
-    with writing(ledger.engine) as session, session.no_autoflush:
-        batch = _Batch(ledger, session, gate, read, keys)
+    arrivals = [read_tap(signed, gate, registered) for signed in signed_taps]
+    taps = [arrival for arrival in arrivals if isinstance(arrival, ReadTap)]
+    keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
+    with writing(ledger.engine) as session:
+        batch = _Batch(ledger, session, gate, taps, keys)
         answers = [batch.decide(arrival) for arrival in arrivals]
         batch.save()
     return answers
-
-
-def _read(signed: str, gate: str, registered: RegisteredGate | None) -> _ReadTap | _Unreadable:
-    if len(signed) > SIGNED_TAP_CHARS_MAX or not signed.isascii():
-        return _unreadable(signed, "it is not a signed tap of at most 4096 ASCII characters")
-    if registered is None or registered.revoked:
-        return _unreadable(signed, f"the gate {gate} is not registered or was revoked")
-    try:
-        tap = check_tap(signed, registered.key)
-    except TapRefused as error:
-        return _unreadable(signed, str(error))
-    if tap.gate != gate or registered.name != gate:
-        return _unreadable(signed, f"the gate {gate} sent a tap of the gate {tap.gate}")
-    if (tap.station, tap.direction) != (registered.station, registered.direction):
-        return _unreadable(
-            signed,
-            f"the tap says {tap.station}/{tap.direction}, but the gate {gate} is registered at "
-            f"{registered.station}/{registered.direction}",
-        )
-    return _ReadTap(tap, signed, tap_hash(signed))
-
-
-def _unreadable(signed: str, detail: str) -> _Unreadable:
-    digest = hashlib.sha256(signed.encode("utf-8", "surrogatepass")).hexdigest()
-    told = problem("tap-refused", "This tap cannot be charged", detail)
-    return _Unreadable(digest, Refused(_claimed_id(signed), told))
-
-
-def _claimed_id(signed: str) -> str | None:
-    """The id a refused tap claims, so that its gate knows which one is meant; not trusted."""
-    try:
-        claimed = json.loads(jwt.PyJWS().decode_complete(signed, options=_UNVERIFIED)["payload"])
-        return str(UUID(claimed["tap_id"]))
-    except (jwt.InvalidTokenError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-
-
-def _account_keys(ledger: Ledger, accounts: set[str]) -> dict[str, bytes]:
-    keys = {}
-    for account in accounts:
-        try:
-            keys[account] = ledger.vault.key(key_name(account))
-        except KeyErased:
-            continue  # the tap is then refused like that of any unknown account
-    return keys
 
 
 class _Batch:
@@ -150,139 +85,151 @@ class _Batch:
         ledger: Ledger,
         session: Session,
         gate: str,
-        taps: Sequence[_ReadTap],
+        taps: Sequence[ReadTap],
         keys: dict[str, bytes],
     ) -> None:
-        self._ledger, self._session, self._gate = ledger, session, gate
-        self._tables = ledger.tables
+        self._session, self._gate, self._tables = session, gate, ledger.tables
+        self._income = fare_income(ledger.settings.network)
         self._writer = LogWriter(session, ledger.clock())
-        self._now: datetime = self._writer.recorded_at
+        self._now = self._writer.recorded_at
         ids = [arrival.tap.tap_id for arrival in taps]
-        self._rows = {
-            row.tap_id: row
-            for row in session.exec(select(TapRow).where(col(TapRow.tap_id).in_(ids)))
-        }
-        self._entry_ids = set(
-            session.exec(select(EntryRow.entry_id).where(col(EntryRow.entry_id).in_(ids)))
-        )
+        self._rows = self._earlier(ids)
+        entry_id, account = col(EntryRow.entry_id), col(AccountRow.account_id)
+        self._entry_ids = set(session.execute(select(entry_id).where(entry_id.in_(ids))).scalars())
         self._known = self._neighbours(taps)
-        open_accounts = select(AccountRow.account_id).where(
-            col(AccountRow.account_id).in_(keys), AccountRow.currency == ledger.settings.currency
+        mine = select(account).where(
+            account.in_(keys), col(AccountRow.currency) == ledger.settings.currency
         )
-        self._keys = {account: keys[account] for account in session.exec(open_accounts)}
-        self._head: tuple[int, str] | None = None
-        self._refusals: dict[str, RefusalRow] = {}
+        self._keys = {name: keys[name] for name in session.execute(mine).scalars()}
+        self._new: list[Row] = []
+        self._late: list[Row] = []
+        self._refused: dict[str, tuple[Refused, int]] = {}
 
-    def _neighbours(self, taps: Sequence[_ReadTap]) -> dict[int, Link]:
-        numbers = {a.tap.seq + step for a in taps for step in (-1, 0, 1)}
-        query = select(TapRow.gate_seq, TapRow.hash, TapRow.prev).where(
-            TapRow.gate == self._gate, TapRow.chain != "fork", col(TapRow.gate_seq).in_(numbers)
+    def _earlier(self, ids: Sequence[str]) -> dict[str, Row]:
+        """The taps with these ids that were recorded before, by id."""
+        taps = table(TapRow)
+        query = select(*taps.c["tap_id", "hash", "chain", "outcome", "answer"])
+        found = self._session.execute(query.where(taps.c.tap_id.in_(ids))).mappings()
+        return {row["tap_id"]: dict(row) for row in found}
+
+    def _neighbours(self, taps: Sequence[ReadTap]) -> dict[int, Link]:
+        numbers = {arrival.tap.seq + step for arrival in taps for step in (-1, 0, 1)}
+        rows = table(TapRow)
+        query = select(*rows.c["gate_seq", "hash", "prev"]).where(
+            rows.c.gate == self._gate, rows.c.chain != "fork", rows.c.gate_seq.in_(numbers)
         )
-        return {seq: Link(own, prev) for seq, own, prev in self._session.exec(query)}
+        return {row.gate_seq: Link(row.hash, row.prev) for row in self._session.execute(query)}
 
-    def decide(self, arrival: _ReadTap | _Unreadable) -> Answer:
+    def decide(self, arrival: ReadTap | Unreadable) -> Answer:
         """What becomes of one arrival, given all that came before it."""
-        if isinstance(arrival, _Unreadable):
+        if isinstance(arrival, Unreadable):
             return self._refuse(arrival.hash, arrival.answer)
         tap_id = arrival.tap.tap_id
         earlier = self._rows.get(tap_id)
         if earlier is None:
             if tap_id in self._entry_ids:
-                return self._conflict(arrival)
+                return self._refuse(arrival.hash, Refused(tap_id, _CONFLICT))
             return self._decide_new(arrival)
-        if earlier.hash != arrival.hash:
-            return self._conflict(arrival)
-        if earlier.outcome != "refused":
-            return replay_answer(earlier.answer)
-        # Only a missing account refuses a well-signed tap, and accounts may be opened late.
-        return self._charge(arrival, earlier)
+        if earlier["hash"] != arrival.hash:
+            return self._refuse(arrival.hash, Refused(tap_id, _CONFLICT))
+        if earlier["outcome"] != "refused":
+            return replay_answer(earlier["answer"])
+        return self._decide_late(arrival, earlier)
 
-    def _decide_new(self, arrival: _ReadTap) -> Answer:
+    def _decide_new(self, arrival: ReadTap) -> Answer:
         tap = arrival.tap
         verdict = judge(tap.seq, arrival.link, self._known)
-        row = TapRow(
-            tap_id=tap.tap_id,
-            signed=arrival.signed,
-            hash=arrival.hash,
-            prev=tap.prev,
-            gate=tap.gate,
-            gate_seq=tap.seq,
-            chain=verdict.state,
-            outcome="quarantined",
-            answer="",
-            account_id=tap.account,
-            received_at=self._now,
-        )
+        row: Row = {
+            "tap_id": tap.tap_id,
+            "signed": arrival.signed,
+            "hash": arrival.hash,
+            "prev": tap.prev,
+            "gate": tap.gate,
+            "gate_seq": tap.seq,
+            "chain": verdict.state,
+            "outcome": "quarantined",
+            "entry_seq": None,
+            "account_id": tap.account,
+            "received_at": self._now,
+        }
         self._rows[tap.tap_id] = row
-        self._session.add(row)
-        if verdict.state == "fork":
-            kept = Quarantined(
-                tap.tap_id,
-                problem("tap-fork", "This tap contradicts the gate's own record", verdict.words),
-            )
-            row.answer = keep_answer(kept)
-            return kept
-        self._known[tap.seq] = arrival.link
-        self._head = max(self._head or (tap.seq, arrival.hash), (tap.seq, arrival.hash))
-        return self._charge(arrival, row)
+        self._new.append(row)
+        if verdict.state != "fork":
+            self._known[tap.seq] = arrival.link
+            return self._charge(arrival, row)
+        title = "This tap contradicts the gate's own record"
+        kept = Quarantined(tap.tap_id, problem("tap-fork", title, verdict.words))
+        row["answer"] = keep_answer(kept)
+        return kept
 
-    def _charge(self, arrival: _ReadTap, row: TapRow) -> Answer:
-        tap = arrival.tap
-        answer: Answer
-        key = self._keys.get(tap.account)
-        if key is None:
-            row.outcome = "refused"
-            answer = Refused(
-                tap.tap_id,
-                problem("unknown-account", "There is no such account",
-                        "the tap's account was never opened here, or was erased"),
-            )  # fmt: skip
-        else:
-            passage = Passage(tap.station, tap.direction, tap.moment)
-            charge = price((), passage, self._tables)  # a flat fare looks at no earlier ride
-            row.outcome = "accepted"
-            row.entry_seq = self._writer.append(self._draft(arrival, charge, key))
-            chain: ChainState = "gap" if row.chain == "gap" else "ok"
-            answer = Accepted(tap.tap_id, row.entry_seq, charge, chain)
-        row.answer = keep_answer(answer)
+    def _decide_late(self, arrival: ReadTap, row: Row) -> Answer:
+        """A well-signed tap is only refused for its account, and that may be opened late."""
+        answer = self._charge(arrival, row)
+        if isinstance(answer, Accepted):
+            self._late.append({"late": arrival.tap.tap_id, **row})
         return answer
 
-    def _draft(self, arrival: _ReadTap, charge: Charge, key: bytes) -> Draft:
+    def _charge(self, arrival: ReadTap, row: Row) -> Answer:
         tap = arrival.tap
-        facts: dict[str, Any] = {
-            "gate": tap.gate,
-            "station": tap.station,
-            "direction": tap.direction,
-            "medium": tap.medium,
-            "rule": {"code": charge.rule, "words": charge.words},
-            "tap": arrival.hash,
-        }
-        income = fare_income(self._tables.network)
+        key = self._keys.get(tap.account)
+        if key is None:
+            row["outcome"] = "refused"
+            refused = Refused(tap.tap_id, _UNKNOWN_ACCOUNT)
+            row["answer"] = keep_answer(refused)
+            return refused
+        # A flat fare looks at no earlier ride.
+        charge = price((), Passage(tap.station, tap.direction, tap.moment), self._tables)
+        row["outcome"] = "accepted"
+        row["entry_seq"] = self._writer.append(self._draft(arrival, charge, key))
+        answer = Accepted(tap.tap_id, row["entry_seq"], charge, row["chain"])
+        row["answer"] = keep_answer(answer)
+        return answer
+
+    def _draft(self, arrival: ReadTap, charge: Charge, key: bytes) -> Draft:
+        tap = arrival.tap
         return Draft(
             kind="ride",
             entry_id=tap.tap_id,
             occurred_at=tap.moment,
             amount=charge.amount,
-            postings=transfer(charge.amount, debit=RIDER, credit=income),
-            facts=facts,
+            postings=transfer(charge.amount, debit=RIDER, credit=self._income),
+            facts={
+                "gate": tap.gate,
+                "station": tap.station,
+                "direction": tap.direction,
+                "medium": tap.medium,
+                "rule": {"code": charge.rule, "words": charge.words},
+                "tap": arrival.hash,
+            },
             account_id=tap.account,
             account_key=key,
         )
 
-    def _conflict(self, arrival: _ReadTap) -> Refused:
-        answer = Refused(
-            arrival.tap.tap_id,
-            problem("tap-conflict", "This tap id was used before",
-                    "the id belongs to something else that is recorded; "
-                    "a gate makes a new id for every passage"),
-        )  # fmt: skip
-        return self._refuse(arrival.hash, answer)
-
     def _refuse(self, digest: str, answer: Refused) -> Refused:
-        """Keep the refusal for staff to see; the same thing sent again is only counted."""
-        row = self._refusals.get(digest) or self._session.get(RefusalRow, digest)
-        if row is None:
-            row = RefusalRow(
+        _, times = self._refused.get(digest, (answer, 0))
+        self._refused[digest] = answer, times + 1
+        return answer
+
+    def save(self) -> None:
+        """Write the entries, then the taps that point at them, then the rest."""
+        self._writer.save()
+        taps = table(TapRow)
+        if self._new:
+            self._session.execute(insert(taps), self._new)
+        if self._late:
+            self._session.execute(
+                update(taps)
+                .where(taps.c.tap_id == bindparam("late"))
+                .values({name: bindparam(name) for name in ("outcome", "entry_seq", "answer")}),
+                self._late,
+            )
+        self._save_refusals()
+        self._save_head()
+
+    def _save_refusals(self) -> None:
+        """Keep each refused thing for staff to see; sent again, it is only counted."""
+        for digest, (answer, times) in self._refused.items():
+            row = self._session.get(RefusalRow, digest) or RefusalRow(
                 hash=digest,
                 gate=self._gate,
                 tap_id=answer.tap_id,
@@ -292,20 +239,15 @@ class _Batch:
                 first_at=self._now,
                 last_at=self._now,
             )
+            row.times += times
+            row.last_at = self._now
             self._session.add(row)
-        self._refusals[digest] = row
-        row.times += 1
-        row.last_at = self._now
-        return answer
 
-    def save(self) -> None:
-        """Write the entries, then the taps that point at them, then the gate's head."""
-        self._writer.save()
-        self._session.flush()
-        if self._head is None:
-            return
-        seq, digest = self._head
+    def _save_head(self) -> None:
+        """Move the gate's head if a higher tap has come."""
+        seen = [(row["gate_seq"], row["hash"]) for row in self._new if row["chain"] != "fork"]
         head = self._session.get(GateChainRow, self._gate)
-        if head is None or seq > head.seq:
-            row = GateChainRow(gate=self._gate, seq=seq, hash=digest, seen_at=self._now)
-            self._session.merge(row)
+        if seen and (head is None or max(seen)[0] > head.seq):
+            seq, digest = max(seen)
+            newest = GateChainRow(gate=self._gate, seq=seq, hash=digest, seen_at=self._now)
+            self._session.merge(newest)

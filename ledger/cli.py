@@ -1,4 +1,4 @@
-"""``facefare ledger``: verify the log, show its newest checkpoint."""
+"""``facefare ledger``: verify the log, show its newest checkpoint, make receipts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from ledger.checkpoints import publish
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
+from ledger.proving import receipt
 from ledger.verify import VerifyReport, verify
 from models.settings import DataDirectory
 
@@ -69,3 +70,21 @@ def checkpoint_command(data: Path, sign: bool) -> None:
     if sign:
         publish(opened)
     click.echo(CheckpointFile(opened.checkpoint_file).read(), nl=False)
+
+
+@ledger.command("receipt")
+@data_option
+@click.argument("ride")
+def receipt_command(data: Path, ride: str) -> None:
+    """Print the receipt of RIDE (its tap id, or a top-up's id) as a .tlog-proof file.
+
+    Anyone can check it with docs/verify/verify_facefare.py and the log's public key.
+    """
+    click.echo(receipt(Ledger.open(DataDirectory(data)), ride).text(), nl=False)
+
+
+@ledger.command("key")
+@data_option
+def key_command(data: Path) -> None:
+    """Print the log's public key, which receipts and checkpoints are checked with."""
+    click.echo(Ledger.open(DataDirectory(data)).verifier_key)

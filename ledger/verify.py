@@ -39,6 +39,9 @@ from models.vault import KeyErased, Vault
 Row = Mapping[Any, Any]
 
 _CHUNK = 1000
+_TAP_COLUMNS = (
+    "tap_id", "signed", "hash", "prev", "gate", "gate_seq", "outcome", "entry_seq", "account_id",
+)  # fmt: skip
 _PREFIX_ONLY = (
     "prefix only: truncation is not excluded, because no checkpoint from outside was given"
 )
@@ -248,7 +251,7 @@ def _postings(session: Session, first: int, last: int) -> dict[int, list[Any]]:
 
 def _taps(session: Session, first: int, last: int) -> dict[int, Row]:
     rows = table(TapRow)
-    query = select(rows).where(rows.c.entry_seq.between(first, last))
+    query = select(*rows.c[_TAP_COLUMNS]).where(rows.c.entry_seq.between(first, last))
     found: dict[int, Row] = {row["entry_seq"]: row for row in session.execute(query).mappings()}
     return found
 

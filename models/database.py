@@ -75,3 +75,14 @@ def reading(engine: Engine) -> Iterator[Session]:
     """A session on one consistent snapshot, which never waits for a writer."""
     with engine.connect() as connection, Session(connection) as session:
         yield session
+
+
+def forget_old_pages(engine: Engine) -> None:
+    """Move the write-ahead log into the database and empty it, so that deleted rows are gone.
+
+    While another connection reads, SQLite empties the log at the next opportunity instead.
+    """
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ROLLBACK")  # a checkpoint cannot run inside a transaction
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.exec_driver_sql("BEGIN")

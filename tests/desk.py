@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyotp
-from conftest import DATA, missing
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from flask import Flask
@@ -40,6 +39,7 @@ from models.settings import TEMPLATE, DataDirectory, make_directories
 from models.tables.riders import RidersTable
 from models.wire.keys import raw_public
 from models.wire.tokens import Request, issue_gate_token
+from tests.conftest import DATA, missing
 
 PASSWORD = "four quiet words here"
 LAYOUT = (
@@ -118,7 +118,13 @@ class Desk:
         self.opened: list[str] = []
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.enrollment = Enrollment.open(
-            self.data, load_engine, self.opened.append, "fares.example/test+key", lambda: self.now
+            self.data,
+            DlibEngine.engine_id,
+            DlibEngine.dimensions,
+            load_engine,
+            self.opened.append,
+            "fares.example/test+key",
+            lambda: self.now,
         )
         self.register = GateRegister(self.enrollment.access)
         self.app = self._application()

@@ -85,7 +85,7 @@ def _tap(
     if rng.random() < 0.15:
         at += timedelta(seconds=rng.randint(-600, 600))
     way = "in" if direction == "in" else "out"
-    return FareTap(f"{number:02}-{rng.randrange(10**6):06}", stop, network, way, at)
+    return FareTap(f"{number:03}-{rng.randrange(10**6):06}", stop, network, way, at)
 
 
 def naive_taps(taps: list[FareTap]) -> list[NaiveTap]:
@@ -99,3 +99,24 @@ def history_of(feed: str, taps: list[FareTap]) -> History:
     for tap in taps:
         history = history.add(tap)
     return history
+
+
+def random_weeks(feed: str, rng: random.Random) -> list[FareTap]:
+    """Four weeks of a commuter between two stations who now and then forgets to tap."""
+    network = rng.choice([n for n in sorted(PLACES[feed]) if naive(feed).tap_off(n)])
+    home, work, other = rng.sample(PLACES[feed][network], k=3)
+    first = STARTS[feed] + timedelta(days=rng.randint(1, 20))
+    taps: list[FareTap] = []
+    for number in range(28):
+        day = first + timedelta(days=number)
+        if rng.random() < 0.35:
+            continue
+        for hour, start, end in ((8, home, work), (17, work, home)):
+            at = datetime(day.year, day.month, day.day, hour, rng.randrange(60))
+            at = at.replace(tzinfo=book(feed).zone)
+            end = other if rng.random() < 0.15 else end
+            for stop, direction in ((start, "in"), (end, "out")):
+                if rng.random() < 0.92:
+                    taps.append(_tap(rng, len(taps), stop, network, direction, at))
+                at += timedelta(minutes=rng.randint(15, 70))
+    return taps

@@ -316,16 +316,14 @@ class Naive:
         if self.by_priority and found:
             top = max(int(rule["rule_priority"] or 0) for rule in found)
             found = [rule for rule in found if int(rule["rule_priority"] or 0) == top]
-        return [
-            (
-                int(rule["line"]),
-                rule["leg_group_id"],
-                rule["fare_product_id"],
-                self.prices[rule["fare_product_id"]],
-                rule.get("transfer_only") == "1",
-            )
-            for rule in found
-        ]
+        if not leg.end:  # of rules alike the one without an arrival is named
+            found.sort(key=lambda rule: rule["to_area_id"] != "")
+        named: dict[tuple, tuple] = {}
+        for rule in found:
+            product_id, only = rule["fare_product_id"], rule.get("transfer_only") == "1"
+            option = (rule["leg_group_id"], product_id, self.prices[product_id], only)
+            named.setdefault(option, (int(rule["line"]), *option))
+        return list(named.values())
 
     def cell_matches(self, rule: dict, field: str, values: set[str] | None) -> bool:
         if values is None or rule[field] in values:

@@ -44,7 +44,7 @@ def free_port() -> int:
 def facefare(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the ``facefare`` command as its own process."""
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "facefare", *arguments],
+        [sys.executable, "-m", "facefare", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -69,7 +69,7 @@ class Station:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "facefare", "serve",
+            [sys.executable, "-m", "facefare", "serve",
              "--data", str(self.data.path), "--port", str(self.port)],
             stdout=self._log,
             stderr=self._log,

@@ -316,3 +316,15 @@ def test_a_gate_name_is_given_once(access: Engine) -> None:
     add_gate(access, "south-1", "south", "in", now())
     with pytest.raises(GateRegisterError, match="exists already"):
         add_gate(access, "south-1", "south", "out", now())
+
+
+def test_a_key_is_good_for_one_gate_only(access: Engine) -> None:
+    provision(access, "south-1", KEY)
+    with pytest.raises(GateRegisterError, match="belongs to another gate already"):
+        provision(access, "south-2", KEY)
+
+
+@pytest.mark.parametrize("name", ["", "South 1", "-", "a" * 64, "süd"])
+def test_a_name_that_cannot_travel_in_a_tap_is_refused(access: Engine, name: str) -> None:
+    with pytest.raises(GateRegisterError, match="cannot be the name of a gate"):
+        add_gate(access, name, "south", "in", now())

@@ -71,7 +71,7 @@ def test_a_second_init_changes_nothing(data: DataDirectory) -> None:
 def test_a_read_only_data_directory_is_refused_in_words(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
-    command = [sys.executable, "-W", "ignore", "-m", "facefare", "init", "--data", str(folder)]
+    command = [sys.executable, "-m", "facefare", "init", "--data", str(folder)]
     if os.geteuid() == 0:  # root may write anywhere but to a read-only file system
         if shutil.which("unshare") is None:
             missing("unshare")

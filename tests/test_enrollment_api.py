@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from desk import FIRST, FIRST_AGAIN, OTHER, Desk, TestGate, form, load_engine, photo
 from jwt.utils import base64url_decode
 from sqlmodel import select
 from werkzeug.test import TestResponse
@@ -26,6 +25,7 @@ from models.tables.riders import Consent, Rider
 from models.wire.gallery import MEDIA_TYPE, GalleryRefused, GallerySnapshot, open_gallery
 from models.wire.keys import base64url, key_id, raw_public
 from models.wire.times import parse_utc
+from tests.desk import FIRST, FIRST_AGAIN, OTHER, Desk, TestGate, form, load_engine, photo
 
 
 @pytest.fixture

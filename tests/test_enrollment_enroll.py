@@ -12,8 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from desk import (
+from PIL import Image
+from sqlmodel import select
+
+from enrollment.consent_texts import NoConsentText, current_consent, languages
+from enrollment.enroll import PHOTOS_MAX, Enrolled, enroll_rider
+from enrollment.erase import erase_rider
+from enrollment.form import EnrollmentRefused
+from enrollment.gallery import data_key_name, gallery_version, open_templates, templates_of
+from enrollment.likeness import LIMITS, NoLimits, fuse, limits_for, most_alike, odd_one_out
+from enrollment.photos import read_photo
+from enrollment.riders import find_rider, list_riders
+from models.database import reading
+from models.errors import FacefareError
+from models.tables.riders import Consent, Rider, RiderStation, Template
+from models.vault import KeyErased, VaultError, unseal
+from tests.conftest import ROOT
+from tests.desk import (
     BLURRED,
     FIRST,
     FIRST_AGAIN,
@@ -26,20 +41,6 @@ from desk import (
     load_engine,
     photo,
 )
-from PIL import Image
-from sqlmodel import select
-
-from enrollment.consent_texts import NoConsentText, current_consent, languages
-from enrollment.enroll import PHOTOS_MAX, Enrolled, enroll_rider
-from enrollment.form import EnrollmentRefused
-from enrollment.gallery import data_key_name, gallery_version, open_templates, templates_of
-from enrollment.likeness import LIMITS, NoLimits, fuse, limits_for, most_alike, odd_one_out
-from enrollment.photos import read_photo
-from enrollment.riders import find_rider, list_riders
-from models.database import reading
-from models.errors import FacefareError
-from models.tables.riders import Consent, Rider, RiderStation, Template
-from models.vault import KeyErased, VaultError, unseal
 
 
 @pytest.fixture
@@ -358,3 +359,23 @@ def test_an_erased_key_is_gone_for_good(desk: Desk) -> None:
     with reading(desk.enrollment.riders) as session:
         found = templates_of(session, "dlib-resnet-1")
         assert list(open_templates(desk.enrollment.vault, found)) == []
+
+
+def test_an_erased_rider_is_nowhere_and_no_gate_gets_them(desk: Desk) -> None:
+    enrolled = enroll(desk, photo(FIRST))
+    with reading(desk.enrollment.riders) as session:
+        before = gallery_version(session)
+    erase_rider(desk.enrollment, enrolled.rider_id)
+    assert find_rider(desk.enrollment, enrolled.rider_id) is None
+    assert desk.data_keys() == []
+    with reading(desk.enrollment.riders) as session:
+        assert gallery_version(session) > before
+        assert list(templates_of(session, desk.enrollment.engine_id)) == []
+    stored = b"".join(path.read_bytes() for path in desk.data.path.rglob("*") if path.is_file())
+    for trace in (enrolled.rider_id.encode(), enrolled.account_id.encode(), b"Lin Rider"):
+        assert trace not in stored
+
+
+def test_erasing_somebody_who_is_not_there_says_so(desk: Desk) -> None:
+    with pytest.raises(EnrollmentRefused, match="There is no rider nobody"):
+        erase_rider(desk.enrollment, "nobody")

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desk import FIRST, FIRST_AGAIN, OTHER, TWO_PEOPLE, Desk, fields, photo, post, uploads
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from enrollment.enroll import PHOTOS_MAX
 from enrollment.photos import PHOTO_BYTES_MAX
 from enrollment.riders import list_riders
+from tests.desk import FIRST, FIRST_AGAIN, OTHER, TWO_PEOPLE, Desk, fields, photo, post, uploads
 
 
 @pytest.fixture

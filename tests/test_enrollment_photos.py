@@ -9,10 +9,10 @@ import zlib
 
 import numpy as np
 import pytest
-from desk import FIRST, encoded, load_engine, photo
 from PIL import Image
 
 from enrollment.photos import PHOTO_BYTES_MAX, PIXELS_MAX, SIDE_PX_MAX, PhotoRefused, read_photo
+from tests.desk import FIRST, encoded, load_engine, photo
 
 RED, GREEN = (200, 20, 20), (20, 200, 20)
 

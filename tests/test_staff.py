@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from desk import PASSWORD, Desk, post
-from desk import sign_in as sign_in_page
 from sqlalchemy import Engine
 from sqlmodel import select
 
@@ -28,6 +26,8 @@ from models.access.staff import (
 )
 from models.database import open_sqlite, reading, writing
 from models.tables.access import AccessTable, Staff
+from tests.desk import PASSWORD, Desk, post
+from tests.desk import sign_in as sign_in_page
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 STEP = timedelta(seconds=30)

@@ -72,11 +72,16 @@ def import_feed(path: Path, effective: date, own: Path | None = None) -> FareTab
     are taken from ``own`` where given, else from the feed itself. Raises ``FeedUnreadable``
     or ``FeedRefused``.
     """
+    return read_tables(feed_files(path, own), effective)
+
+
+def feed_files(path: Path, own: Path | None = None) -> FeedFiles:
+    """The files of the feed at ``path``, the operator's own taken from ``own`` where given."""
     files = read_files(path, (*REQUIRED, *OPTIONAL, *ownfiles.FILES))
-    if own is not None:
-        theirs = {k: v for k, v in files.data.items() if k not in ownfiles.FILES}
-        files = FeedFiles(files.name, theirs | dict(read_files(own, ownfiles.FILES).data))
-    return read_tables(files, effective)
+    if own is None:
+        return files
+    theirs = {name: body for name, body in files.data.items() if name not in ownfiles.FILES}
+    return FeedFiles(files.name, theirs | dict(read_files(own, ownfiles.FILES).data))
 
 
 def read_tables(files: FeedFiles, effective: date) -> FareTables:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from models.money import Money
 from models.wire.tap import Direction
@@ -42,8 +43,15 @@ class FlatFare:
 
 def price(history: Sequence[Passage], tap: Passage, tables: FlatFare) -> Charge:
     """Price one passage of a rider whose earlier passages are ``history``, oldest first."""
-    if tap.direction == "out":
-        nothing = Money(0, tables.fare.currency)
-        return Charge(nothing, "exit", "Leaving is free: the ride was paid on the way in.")
+    return _exit(tables) if tap.direction == "out" else _entry(tables)
+
+
+@lru_cache(maxsize=16)  # the words are the same for every ride, and formatting money is slow
+def _entry(tables: FlatFare) -> Charge:
     words = f"Flat fare for one ride on the {tables.network} network: {tables.fare.text()}."
     return Charge(tables.fare, "flat", words)
+
+
+def _exit(tables: FlatFare) -> Charge:
+    nothing = Money(0, tables.fare.currency)
+    return Charge(nothing, "exit", "Leaving is free: the ride was paid on the way in.")

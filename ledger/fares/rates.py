@@ -106,8 +106,10 @@ class Rates:
         metres = -1
         if end and any(self.tables.products[r.product].bands for r in rules):
             metres = distance_m(self.stop(start), self.stop(end))
+        if not end:
+            rules.sort(key=lambda rule: rule.to_area != "")  # "any arrival" says it best
         options: dict[tuple[str, str, bool], Option] = {}
-        for rule in rules:  # in file order: of rules alike the first is named
+        for rule in rules:  # of rules alike the first is named
             price = self.price(rule.product, network, category, metres)
             if price is not None:
                 option = Option(rule.line, rule.group, rule.product, price, rule.transfer_only)

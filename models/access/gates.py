@@ -21,6 +21,7 @@ from models.database import reading, writing
 from models.errors import FacefareError
 from models.tables.access import Gate, UsedToken
 from models.wire.keys import key_id
+from models.wire.tap import SHORT_NAME
 
 CODE_LIFETIME = timedelta(hours=24)
 
@@ -42,7 +43,16 @@ class RegisteredGate:
 
 
 def add_gate(engine: Engine, name: str, station: str, direction: str, now: datetime) -> str:
-    """Register a gate by name and return its one-time provisioning code."""
+    """Register a gate by name and return its one-time provisioning code.
+
+    Raises ``GateRegisterError`` for a name that is taken or cannot travel in a tap.
+    """
+    for label, value in (("gate", name), ("station", station)):
+        if not SHORT_NAME.fullmatch(value):
+            raise GateRegisterError(
+                f"{value!r} cannot be the name of a {label}; use up to 63 of a-z, 0-9, dot, "
+                "dash and underscore"
+            )
     code = secrets.token_hex(8)
     with writing(engine) as session:
         if session.get(Gate, name) is not None:
@@ -74,6 +84,8 @@ def provision_gate(
         raise GateRegisterError("the gate's public keys are not 32-byte keys") from error
     wanted = _hash(code)
     with writing(engine) as session:
+        if session.exec(select(Gate).where(Gate.key_id == key_id(signing))).first() is not None:
+            raise GateRegisterError("this key belongs to another gate already; make a new one")
         for gate in session.exec(select(Gate).where(col(Gate.code_hash).is_not(None))):
             if not compare_digest(gate.code_hash or "", wanted):
                 continue

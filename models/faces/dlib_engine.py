@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageFile
 
 from models.faces.dlib_weights import CHIP_SIZE, build_onnx, read_parameters
 from models.faces.engine import Box, Embeddings, Face, Frame, as_frame
@@ -44,13 +46,19 @@ def import_face_recognition() -> Any:
     Without ``pkg_resources`` the package prints a hint and *ends the process with code 0*,
     which a supervisor would take for success. Raises ``EngineUnavailable`` instead.
     """
+    truncated_allowed = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
-        return importlib.import_module("face_recognition.api")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+            return importlib.import_module("face_recognition.api")
     except (ImportError, SystemExit) as error:
         raise EngineUnavailable(
             "face_recognition cannot be loaded: its models package needs pkg_resources; "
             "install 'setuptools<81' and face_recognition_models, or run scripts/install"
         ) from error
+    finally:
+        # The package lets Pillow decode half a photo as if it were whole, for everybody.
+        ImageFile.LOAD_TRUNCATED_IMAGES = truncated_allowed
 
 
 class DlibEngine:

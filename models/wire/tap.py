@@ -16,6 +16,7 @@ tap as it travelled, so a gap, a replay or a deletion shows. The first tap's ``p
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -36,7 +37,8 @@ Medium = Literal["face", "face+pass", "pass"]
 Direction = Literal["in", "out"]
 Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 AccountId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+ShortName = Annotated[str, Field(pattern=f"^{SHORT_NAME.pattern}$")]
 
 
 class TapRefused(FacefareError):
