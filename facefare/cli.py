@@ -17,6 +17,8 @@ _COMMANDS = {
     "gates": "enrollment.cli:gates",
     "gate": "gate.cli:gate",
     "ledger": "ledger.cli:ledger",
+    "faces": "facefare.faces:faces",
+    "bench": "facefare.bench:bench",
 }
 
 

@@ -33,7 +33,14 @@ from ledger.store import LogWriter, table
 from models.access.gates import RegisteredGate
 from models.database import writing
 from models.errors import FacefareError
-from models.tables.ledger import AccountRow, EntryRow, GateChainRow, RefusalRow, TapRow
+from models.tables.ledger import (
+    NOT_A_FORK,
+    AccountRow,
+    EntryRow,
+    GateChainRow,
+    RefusalRow,
+    TapRow,
+)
 
 TAPS_MAX = 512
 
@@ -116,7 +123,7 @@ class _Batch:
         numbers = {arrival.tap.seq + step for arrival in taps for step in (-1, 0, 1)}
         rows = table(TapRow)
         query = select(*rows.c["gate_seq", "hash", "prev"]).where(
-            rows.c.gate == self._gate, rows.c.chain != "fork", rows.c.gate_seq.in_(numbers)
+            rows.c.gate == self._gate, NOT_A_FORK, rows.c.gate_seq.in_(numbers)
         )
         return {row.gate_seq: Link(row.hash, row.prev) for row in self._session.execute(query)}
 

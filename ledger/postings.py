@@ -22,6 +22,7 @@ RIDER = "liabilities:rider"
 UNCLAIMED = "liabilities:unclaimed"
 CASH_DESK = "assets:cash_desk"
 BAD_DEBT = "expenses:bad_debt"
+GOODWILL = "expenses:goodwill"
 
 
 class Unbalanced(FacefareError):

@@ -11,53 +11,30 @@ column, posting, tap and tree node beside them. Memory stays bounded: rows come 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Engine, String, func, select, type_coerce
+from sqlalchemy import Engine, func, select
 from sqlmodel import Session, col
 
 from ledger.accounts import key_name
+from ledger.beside import LogBroken, Row, check_postings, check_tap, chunks
 from ledger.entries import FIRST_PREV, EntryUnreadable, commitment, decode, searchable
 from ledger.nodes import nodes_to_keep
-from ledger.postings import RIDER
 from ledger.store import table
 from ledger.topups import staff_key_name
 from models.database import reading
-from models.errors import FacefareError
 from models.log.notes import Checkpoint, NoteRefused, check_checkpoint
 from models.log.tree import Frontier, leaf_hash
-from models.tables.ledger import AccountRow, EntryRow, NodeRow, PostingRow, TapRow
+from models.tables.ledger import AccountRow, NodeRow, PostingRow, TapRow
 from models.vault import KeyErased, Vault
 
-Row = Mapping[Any, Any]
+__all__ = ["LogBroken", "VerifyReport", "verify"]
 
-_CHUNK = 1000
-_TAP_COLUMNS = (
-    "tap_id", "signed", "hash", "prev", "gate", "gate_seq", "outcome", "entry_seq", "account_id",
-)  # fmt: skip
 _PREFIX_ONLY = (
     "prefix only: truncation is not excluded, because no checkpoint from outside was given"
 )
-
-
-class LogBroken(FacefareError):
-    """The log is not what was recorded.
-
-    ``index`` is the first bad entry, or None where a checkpoint shows that something among
-    the entries it covers was changed, but not which.
-    """
-
-    def __init__(self, index: int | None, reason: str) -> None:
-        where = "the log" if index is None else f"entry {index}"
-        super().__init__(f"{where} is broken: {reason}")
-        self.index, self.reason = index, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +66,7 @@ def verify(
         walk = _Walk(session, vault, expected)
         walk.all_entries()
         _check_totals(session, walk)
+        _check_erasures(walk)
         _check_balances(session)
     return _report(walk, expected)
 
@@ -116,12 +94,13 @@ class _Walk:
     taps: int = 0
     nodes: int = 0
     erased: int = 0
+    unlinked: int = 0
     unproved: int = 0
     keys: dict[str, bytes | None] = field(default_factory=dict)
 
     def all_entries(self) -> None:
         self._compare_root()
-        for entries, postings, taps in _chunks(self.session):
+        for entries, postings, taps in chunks(self.session):
             self.keys.clear()  # an erased rider's key is not held longer than a chunk
             for entry in entries:
                 seq = self.tree.size
@@ -150,10 +129,11 @@ class _Walk:
                 raise LogBroken(
                     seq, f"its column {name} is {entry[name]!r}, its bytes say {said!r}"
                 )
-        _check_postings(seq, entry, value, postings)
+        check_postings(seq, entry, value, postings)
         self._check_commitment(seq, value, "rider", entry["account_id"], key_name)
         self._check_commitment(seq, value, "by", entry["made_by"], staff_key_name)
-        _check_tap(seq, entry, value, tap)
+        check_tap(seq, entry, value, tap)
+        self.unlinked += value["unlinked"] if value["kind"] == "close" else 0
         self.postings += len(postings)
         self.taps += tap is not None
         self.prev = leaf
@@ -220,95 +200,6 @@ class _Walk:
             )
 
 
-Chunk = tuple[Sequence[Row], dict[int, list[Any]], dict[int, Row]]
-
-
-def _chunks(session: Session) -> Iterator[Chunk]:
-    """Entries in order, with their postings and taps by entry number; times as text."""
-    entries, last = table(EntryRow), None
-    columns = [
-        type_coerce(c, String).label(c.name) if c.name.endswith("_at") else c for c in entries.c
-    ]
-    while True:
-        query = select(*columns).order_by(entries.c.seq).limit(_CHUNK)
-        if last is not None:
-            query = query.where(entries.c.seq > last)
-        found = session.execute(query).mappings().all()
-        if not found:
-            return
-        first, last = found[0]["seq"], found[-1]["seq"]
-        yield found, _postings(session, first, last), _taps(session, first, last)
-
-
-def _postings(session: Session, first: int, last: int) -> dict[int, list[Any]]:
-    rows = table(PostingRow)
-    found: dict[int, list[Any]] = defaultdict(list)
-    query = select(rows).where(rows.c.entry_seq.between(first, last))
-    for row in session.execute(query.order_by(rows.c.entry_seq, rows.c.line)):
-        found[row.entry_seq].append(row)
-    return found
-
-
-def _taps(session: Session, first: int, last: int) -> dict[int, Row]:
-    rows = table(TapRow)
-    query = select(*rows.c[_TAP_COLUMNS]).where(rows.c.entry_seq.between(first, last))
-    found: dict[int, Row] = {row["entry_seq"]: row for row in session.execute(query).mappings()}
-    return found
-
-
-def _check_postings(seq: int, entry: Row, value: Row, rows: list[Any]) -> None:
-    said = [(p["account"], p["minor"], p["currency"]) for p in value["postings"]]
-    kept = [(row.account, row.minor, row.currency) for row in rows]
-    if said != kept:
-        raise LogBroken(seq, f"its postings are {kept}, its bytes say {said}")
-    sums: dict[str, int] = defaultdict(int)
-    for row in rows:
-        sums[row.currency] += row.minor
-        if row.account_id != (entry["account_id"] if row.account == RIDER else None):
-            raise LogBroken(seq, f"its posting {row.line} is of another account")
-    if any(sums.values()):
-        raise LogBroken(seq, "its postings do not sum to zero")
-
-
-def _check_tap(seq: int, entry: Row, value: Row, tap: Row | None) -> None:
-    if value["kind"] != "ride":
-        if tap is not None:
-            raise LogBroken(seq, "a tap claims this entry, which is no ride")
-        return
-    if tap is None or (tap["tap_id"], tap["hash"]) != (value["id"], value.get("tap")):
-        raise LogBroken(seq, "the tap that caused it is missing or another one")
-    if tap["outcome"] != "accepted" or tap["account_id"] != entry["account_id"]:
-        raise LogBroken(seq, "its tap's record says something else became of it")
-    if tap["signed"] is None:
-        if entry["account_id"] is not None:
-            raise LogBroken(seq, "its tap was taken away although its rider is known")
-        return
-    if hashlib.sha256(tap["signed"].encode()).hexdigest() != tap["hash"]:
-        raise LogBroken(seq, "its tap is not the one that was recorded")
-    # The hash has vouched for these bytes; now they must agree with the entry and the row.
-    signed = _payload(tap["signed"])
-    for name, recorded in (
-        ("gate", value["gate"]),
-        ("gate", tap["gate"]),
-        ("station", value["station"]),
-        ("direction", value["direction"]),
-        ("medium", value["medium"]),
-        ("at", value["occurred_at"]),
-        ("account", tap["account_id"]),
-        ("seq", tap["gate_seq"]),
-        ("prev", tap["prev"]),
-    ):
-        if signed[name] != recorded:
-            raise LogBroken(seq, f"its tap says {name} {signed[name]!r}, not {recorded!r}")
-
-
-def _payload(signed: str) -> dict[str, Any]:
-    encoded = signed.split(".")[1]
-    value = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-    assert isinstance(value, dict)
-    return value
-
-
 def _check_totals(session: Session, walk: _Walk) -> None:
     """Rows beside the log that belong to no entry."""
     taps = table(TapRow)
@@ -322,6 +213,15 @@ def _check_totals(session: Session, walk: _Walk) -> None:
         found = session.execute(count).scalar_one()
         if found != seen:
             raise LogBroken(walk.tree.size, f"there are {found} {name}, the entries have {seen}")
+
+
+def _check_erasures(walk: _Walk) -> None:
+    if walk.erased != walk.unlinked:
+        raise LogBroken(
+            None,
+            f"{walk.erased} entries lost their account, but the closing entries of erased "
+            f"riders unlinked {walk.unlinked}",
+        )
 
 
 def _check_balances(session: Session) -> None:

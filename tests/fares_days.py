@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import random
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 
+from fares_feed import write_feed
 from fares_naive import Naive, NaiveTap
+
 from ledger.fares.book import FareBook
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
@@ -23,6 +25,8 @@ DATA = Path(os.environ.get("FACEFARE_TEST_DATA", ROOT.parent / "shared" / "data"
 OWN = ROOT / "docs" / "fares"
 STARTS = {"mbta-fares": date(2024, 9, 20), "transcollines": date(2026, 1, 5)}
 
+RAIL = ["NEC-2287-01", "BNT-0000-01", "FR-0034-01", "ER-0115-01", "DB-2258-01"]
+RAIL += ["NEC-1851-01", "FR-0064-01", "NEC-1659-03"]
 PLACES = {
     "mbta-fares": {
         "rapid_transit": ["70061", "70105", "70079", "70047", "70148", "70041", "70202", "70022"],
@@ -32,8 +36,7 @@ PLACES = {
         "local_bus_free": ["1", "10"],
         "rail_replacement_bus": ["1", "10", "117"],
         "express_bus": ["4510", "1684", "65", "117", "14717"],
-        "commuter_rail": ["NEC-2287-01", "BNT-0000-01", "FR-0034-01", "ER-0115-01", "DB-2258-01"]
-        + ["NEC-1851-01", "FR-0064-01", "NEC-1659-03"],
+        "commuter_rail": RAIL,
         "cape_flyer": ["NEC-2287-01", "CM-0790-S", "CM-0547-S", "MM-0356-S"],
         "ferry_f4": ["Boat-Long-South", "Boat-Charlestown"],
         "ferry_f1": ["Boat-Long", "Boat-Hingham"],
@@ -63,8 +66,8 @@ def random_day(feed: str, rng: random.Random) -> list[FareTap]:
     """The taps of a random rider on a random day, some of which run into the next."""
     start = STARTS[feed] + timedelta(days=rng.randint(1, 60))
     hour = rng.choice((0, 3, 4, 4, 5, 7, 8, 12, 17, 20, 22, 23))
-    at = datetime(start.year, start.month, start.day, hour, rng.randrange(60), rng.randrange(60))
-    at = at.replace(tzinfo=book(feed).zone)
+    clock = time(hour, rng.randrange(60), rng.randrange(60))
+    at = datetime.combine(start, clock, book(feed).zone)
     networks = rng.sample(sorted(PLACES[feed]), k=min(len(PLACES[feed]), rng.randint(1, 3)))
     taps: list[FareTap] = []
     for _ in range(rng.choice((1, 1, 2, 2, 3, 3, 4))):
@@ -112,11 +115,55 @@ def random_weeks(feed: str, rng: random.Random) -> list[FareTap]:
         if rng.random() < 0.35:
             continue
         for hour, start, end in ((8, home, work), (17, work, home)):
-            at = datetime(day.year, day.month, day.day, hour, rng.randrange(60))
-            at = at.replace(tzinfo=book(feed).zone)
-            end = other if rng.random() < 0.15 else end
-            for stop, direction in ((start, "in"), (end, "out")):
+            at = datetime.combine(day, time(hour, rng.randrange(60)), book(feed).zone)
+            leaves = other if rng.random() < 0.15 else end
+            for stop, direction in ((start, "in"), (leaves, "out")):
                 if rng.random() < 0.92:
                     taps.append(_tap(rng, len(taps), stop, network, direction, at))
                 at += timedelta(minutes=rng.randint(15, 70))
     return taps
+
+
+def random_feed(directory: Path, rng: random.Random) -> Path:
+    """A small feed with random leg and transfer rules, all networks tap-on, for one rider's day."""
+    legs = ["leg_group_id,network_id,from_area_id,to_area_id,from_timeframe_group_id"]
+    legs[0] += ",to_timeframe_group_id,fare_product_id,transfer_only"
+    seen = set()
+    for network in ("n1", "n2", "n3"):
+        for number in range(rng.randint(1, 3)):
+            group, product = rng.choice("ABCD"), rng.choice(("p1", "p2", "p3"))
+            if (network, product) not in seen:
+                seen.add((network, product))
+                only = rng.choice(("", "", "1")) if number else ""
+                legs.append(f"{group},{network},,,,,{product},{only}")
+    groups = sorted({line.split(",")[0] for line in legs[1:]})
+    moves = ["from_leg_group_id,to_leg_group_id,transfer_count,duration_limit,"]
+    moves[0] += "duration_limit_type,fare_transfer_type,fare_product_id,filter_fare_product_id"
+    keys = set()
+    for _ in range(rng.randint(1, 7)):
+        first, second = rng.choice([*groups, ""]), rng.choice([*groups, ""])
+        count = rng.choice(("-1", "1", "2")) if first == second else ""
+        limit = rng.choice(("", "1800", "3600"))
+        product = rng.choice(("", "ab", "off", "p1"))
+        if (first, second, count, limit, product) not in keys:
+            keys.add((first, second, count, limit, product))
+            kind = "1" if limit else ""
+            only = rng.choice(("", "", "p2"))
+            type_ = rng.choice("012")
+            moves.append(f"{first},{second},{count},{limit},{kind},{type_},{product},{only}")
+    products = "fare_product_id,amount,currency\np1,1.00,EUR\np2,2.00,EUR\np3,3.10,EUR\n"
+    return write_feed(
+        directory,
+        routes="route_id,route_type,network_id\n1,1,n1\n2,3,n2\n3,3,n3\n",
+        networks=None,
+        route_networks=None,
+        rider_categories=None,
+        fare_distances=None,
+        fare_stations=None,
+        fare_leg_rules="\n".join(legs) + "\n",
+        fare_transfer_rules="\n".join(moves) + "\n",
+        fare_products=products + "ab,0.50,EUR\noff,-0.70,EUR\n",
+        fare_policies="network_id,validation,maximum_fare,currency\n,tap_on,5.00,EUR\n",
+        fare_caps="fare_cap_id,network_ids,period,amount,currency\n"
+        "one,n1,day,3.00,EUR\ntwo,n1 n2,day,4.50,EUR\nall,,week,7.00,EUR\n",
+    )

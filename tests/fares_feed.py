@@ -1,8 +1,8 @@
 """A small feed for the fare tests: two tapped networks and a bus, three zones, two categories.
 
-    metro  tap on and off; zones A, B (2.00 within a zone, 3.00 between), Z (unpriced)
-    bus    tap on; 1.50; transfer from metro pays nothing more within an hour
-    rail   tap on and off; by distance
+metro  tap on and off; zones A, B (2.00 within a zone, 3.00 between), Z (unpriced)
+bus    tap on; 1.50; transfer from metro pays nothing more within an hour
+rail   tap on and off; by distance
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ FILES = {
     "metro,tap_on_off,5.00,EUR,5400,600\n"
     "bus,tap_on,,EUR,,\n"
     "rail,tap_on_off,8.00,EUR,7200,600\n",
-    "fare_caps.txt": "fare_cap_id,fare_cap_name,rider_category_id,network_ids,period,amount,currency\n"
+    "fare_caps.txt": "fare_cap_id,fare_cap_name,rider_category_id,network_ids,period,"
+    "amount,currency\n"
     "day,Day,,,day,6.00,EUR\n"
     "bus-day,Bus day,,bus,day,3.00,EUR\n"
     "week,Week,,,week,20.00,EUR\n",

@@ -131,9 +131,9 @@ class Naive:
         for frame in self.frames:
             start = (frame["start_time"] or "00:00:00").zfill(8)
             end = (frame["end_time"] or "24:00:00").zfill(8)
-            if frame["timeframe_group_id"] == group and start <= clock < end:
-                if self.runs(frame["service_id"], local.date()):
-                    return True
+            holds = frame["timeframe_group_id"] == group and start <= clock < end
+            if holds and self.runs(frame["service_id"], local.date()):
+                return True
         return False
 
     def runs(self, service: str, day: date) -> bool:
@@ -224,14 +224,14 @@ class Naive:
                     i += 1
             elif y is None or y.direction == "in":
                 four = y is not None and z is not None and w is not None
-                if four and (z.direction, w.direction) == ("out", "out") and gap(y, z) <= skew:
-                    if apart(x, z) and apart(y, w) and gap(x, z) <= limit and gap(y, w) <= limit:
-                        legs += [self.leg(x, z), self.leg(y, w)]
-                        i += 4
-                        i = self.continued(taps, i, y, w, legs, loose, visits)
-                        continue
-                loose.append((x, "no_exit"))
-                i += 1
+                outs = four and (z.direction, w.direction) == ("out", "out") and gap(y, z) <= skew
+                two = outs and apart(x, z) and apart(y, w)
+                if two and gap(x, z) <= limit and gap(y, w) <= limit:
+                    legs += [self.leg(x, z), self.leg(y, w)]
+                    i = self.continued(taps, i + 4, y, w, legs, loose, visits)
+                else:
+                    loose.append((x, "no_exit"))
+                    i += 1
             else:
                 i = self.close(taps, i, legs, loose, visits)
 
@@ -350,13 +350,16 @@ class Naive:
         if not done or not done[-1][0][1] or not option[1]:
             return []
         before = done[-1][0]
-        exact = [
-            rule
-            for rule in self.transfer_rules
-            if rule["from_leg_group_id"] == before[1] and rule["to_leg_group_id"] == option[1]
-        ]
+        matching = [r for r in self.transfer_rules if self.pair_of(r) == (before[1], option[1])]
+        if not matching:
+            matching = [
+                rule
+                for rule in self.transfer_rules
+                if self.group_matches(rule, "from_leg_group_id", before[1])
+                and self.group_matches(rule, "to_leg_group_id", option[1])
+            ]
         fitting = []
-        for rule in exact:  # neither feed has empty leg groups
+        for rule in matching:
             product_id = rule.get("filter_fare_product_id")
             if product_id and product_id != before[2]:
                 continue
@@ -376,6 +379,11 @@ class Naive:
             lowest = str(min(counts))
             fitting = [(r, n) for r, n in fitting if r["transfer_count"] in ("", lowest)]
         return [rule for rule, _ in fitting]
+
+    def group_matches(self, rule: dict, field: str, group: str) -> bool:
+        if rule[field]:
+            return rule[field] == group
+        return all(other[field] != group for other in self.transfer_rules)
 
     @staticmethod
     def pair_of(rule: dict) -> tuple[str, str]:
@@ -450,9 +458,7 @@ class Naive:
         """(total, held, fares) in minor units for all taps as they stand at ``as_of``."""
         unique = sorted({tap.tap_id: tap for tap in taps}.values(), key=lambda t: (t.at, t.tap_id))
         legs, loose, visits = self.legs(unique)
-        fares = [
-            fare for group in self.groups(legs, whole=whole) for fare in self.cheapest(group)
-        ]
+        fares = [fare for group in self.groups(legs, whole=whole) for fare in self.cheapest(group)]
         for tap, amount in visits:
             fares.append((amount, self.day(tap.at), frozenset((tap.network,))))
         total = held = 0
@@ -503,18 +509,14 @@ class Naive:
         offers = [(cap, 0) for cap in self.caps if cap["period"] == "week"]
         offers += [(cap, day) for cap in self.caps if cap["period"] == "day" for day in days]
         offers = [
-            offer
-            for offer in offers
-            if self.covered_sum(fares, *offer) > minor(offer[0]["amount"])
+            offer for offer in offers if self.covered_sum(fares, *offer) > minor(offer[0]["amount"])
         ]
         best = None
         for choice in product((False, True), repeat=len(offers)):
             bought = [offer for offer, taken in zip(offers, choice, strict=True) if taken]
             cost = sum(minor(cap["amount"]) for cap, _ in bought)
             for amount, day, networks in fares:
-                if not any(
-                    when in (0, day) and self.covers(cap, networks) for cap, when in bought
-                ):
+                if not any(when in (0, day) and self.covers(cap, networks) for cap, when in bought):
                     cost += amount
             best = cost if best is None else min(best, cost)
         return best or 0

@@ -115,7 +115,7 @@ def test_the_fast_network_agrees_with_face_recognition(engine: DlibEngine, still
     api = import_face_recognition()
     chips = np.stack(
         [
-            engine._chip(frame, face)
+            engine.chip(frame, face)
             for name in ("obama.jpg", "obama2.jpg", "biden.jpg")
             for frame in [read_rgb(stills / name)]
             for face in engine.find(frame, thorough=True)
@@ -135,7 +135,7 @@ def test_face_encodings_of_face_recognition_are_the_same_numbers(
     (face,) = engine.find(portrait)
     box = (face.box.top, face.box.right, face.box.bottom, face.box.left)
     (theirs,) = face_recognition.face_encodings(portrait, [box], model="large")
-    ours = engine._embedder(engine._chip(portrait, face)[None])[0]
+    ours = engine._embedder(engine.chip(portrait, face)[None])[0]
     assert float(np.linalg.norm(ours - theirs)) <= PARITY_L2_MAX
 
 

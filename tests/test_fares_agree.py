@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import os
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from fares_days import book, history_of, naive, naive_taps, random_day, random_weeks
+from fares_days import book, history_of, naive, naive_taps, random_day, random_feed, random_weeks
+from fares_naive import Naive
+
+from ledger.fares.book import FareBook
 from ledger.fares.calendars import week_of
 from ledger.fares.chain import fares_of
 from ledger.fares.engine import price, statement
+from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
+from ledger.fares.taps import FareTap
 
 ALL = os.environ.get("FACEFARE_TEST_ALL") == "1"
 DAYS = 200_000 if ALL else 20_000
@@ -56,6 +62,26 @@ def test_splitting_the_legs_into_groups_loses_no_cheaper_way(feed: str) -> None:
         taps = random_day(feed, rng)[:5]
         whole = naive(feed).bill(naive_taps(taps), NEVER, whole=True)
         assert statement(history_of(feed, taps), NEVER).total.minor == whole[0]
+
+
+def test_the_engine_finds_the_cheapest_way_under_random_rules(tmp_path: Path) -> None:
+    rng = random.Random("rules")
+    for number in range(1000 if ALL else 120):
+        directory = random_feed(tmp_path / str(number), rng)
+        book = FareBook.of(import_feed(directory, date(2024, 1, 1)))
+        slow = Naive(directory, directory)
+        for _ in range(12):
+            at = datetime(2024, 3, 5, 6, 0, tzinfo=book.zone)
+            taps = []
+            for turn in range(rng.randint(2, 5)):
+                network = rng.choice(("n1", "n2", "n3"))
+                taps.append(FareTap(f"t{turn}", rng.choice(("a1", "b1")), network, "in", at))
+                at += timedelta(seconds=rng.choice((300, 900, 1800, 1801, 3600, 5000)))
+            history = History.of(book)
+            for tap in taps:
+                history = history.add(tap)
+            expected = slow.bill(naive_taps(taps), NEVER, whole=True)[0]
+            assert statement(history, NEVER).total.minor == expected, (number, taps)
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -116,7 +142,9 @@ def test_a_total_is_never_above_any_cap_that_covers_it(feed: str) -> None:
             for cap in history.book.rates[0].tables.caps:
                 days = {0} if cap.weekly else {day for day, _, _ in fares}
                 for covered in days:
-                    rest = sum(a for d, a, caps in fares if cap not in caps or covered not in (0, d))
+                    rest = sum(
+                        a for d, a, caps in fares if cap not in caps or covered not in (0, d)
+                    )
                     assert capped <= cap.amount + rest
     assert reached > 20
 

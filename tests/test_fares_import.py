@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fares_days import DATA, OWN
 from fares_feed import FILES, START, write_feed
+
 from ledger.fares import feedfiles
 from ledger.fares.book import FareBook, NoFares
 from ledger.fares.feedfiles import FeedUnreadable
@@ -73,11 +74,19 @@ BAD = [
         with_line("fare_transfer_rules", "bus,metro,,-60,1,0,"),
         'duration_limit "-60": expected a whole number of at least 1',
     ),
-    ("fare_transfer_rules", with_line("fare_transfer_rules", "bus,metro,,60,,0,"), "duration_limit_t"),
+    (
+        "fare_transfer_rules",
+        with_line("fare_transfer_rules", "bus,metro,,60,,0,"),
+        "duration_limit_t",
+    ),
     ("fare_transfer_rules", with_line("fare_transfer_rules", "bus,bus,,,,0,"), "transfer_count"),
     ("fare_transfer_rules", with_line("fare_transfer_rules", "bus,metro,2,,,0,"), "groups differ"),
     ("fare_transfer_rules", with_line("fare_transfer_rules", "bus,bus,0,,,0,"), "-1 or a number"),
-    ("fare_transfer_rules", with_line("fare_transfer_rules", "bus,tram,,,,0,"), 'to_leg_group_id "tr'),
+    (
+        "fare_transfer_rules",
+        with_line("fare_transfer_rules", "bus,tram,,,,0,"),
+        'to_leg_group_id "tr',
+    ),
     ("fare_transfer_rules", with_line("fare_transfer_rules", "bus,metro,,,,7,"), "one of 0, 1, 2"),
     ("networks", None, "expected an id that is in networks.txt"),
     (
@@ -163,7 +172,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     write_feed(tmp_path)
     (tmp_path / "areas.txt").write_bytes(b"area_id,area_name\nA,Stra\xdfe\n")
-    with pytest.raises(FeedRefused, match="areas.txt: expected UTF-8 text"):
+    with pytest.raises(FeedRefused, match=r"areas\.txt: expected UTF-8 text"):
         import_feed(tmp_path, START)
 
 
@@ -196,7 +205,7 @@ def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(
     feed = write_feed(tmp_path / "feed", stops=FILES["stops.txt"] + "\n" * 1_000_000)
     packed = zip_of(feed, tmp_path / "bomb.zip")
     assert packed.stat().st_size < 20_000
-    with pytest.raises(FeedUnreadable, match="stops.txt is larger than 200000 bytes"):
+    with pytest.raises(FeedUnreadable, match=r"stops\.txt is larger than 200000 bytes"):
         import_feed(packed, START)
     monkeypatch.setattr(feedfiles, "FILE_BYTES_MAX", 2_000_000)
     monkeypatch.setattr(feedfiles, "FEED_BYTES_MAX", 500_000)

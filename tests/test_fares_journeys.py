@@ -4,16 +4,21 @@ A journey is written ``network stop HH:MM`` or ``network start>end HH:MM-HH:MM``
 the beginnings of the lines the charge points at, checked against the files themselves.
 """
 
+# ruff: noqa: E501  (a journey and its rows are read best on one line)
+
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from datetime import time as clock
 
 import pytest
 from fares_days import DATA, OWN, STARTS, book, naive, naive_taps
+
 from ledger.fares.engine import price, quote, statement
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
 from ledger.fares.taps import FareTap
+from models.wire.tap import Direction
 
 QUICK = "leg_rapid_transit_quick_subway,rapid_transit"
 LEG, MOVE = "fare_leg_rules.txt", "fare_transfer_rules.txt"
@@ -160,10 +165,9 @@ def taps_of(feed: str, journey: str) -> list[FareTap]:
     for leg in journey.split("; "):
         network, stops, times = leg.split()
         for stop, way, time in zip(stops.split(">"), ("in", "out"), times.split("-"), strict=False):
-            at = datetime.combine(DAYS[feed], datetime.strptime(time, "%H:%M").time(), None)
-            at = at.replace(tzinfo=book(feed).zone)
-            way = "in" if way == "in" else "out"
-            taps.append(FareTap(f"tap-{len(taps)}", stop, network, way, at))
+            at = datetime.combine(DAYS[feed], clock.fromisoformat(time), book(feed).zone)
+            direction: Direction = "in" if way == "in" else "out"
+            taps.append(FareTap(f"tap-{len(taps)}", stop, network, direction, at))
     return taps
 
 
@@ -219,7 +223,9 @@ def test_a_transfer_is_said_with_its_price_in_english_and_chinese() -> None:
         "Transfer at Washington St opp Ruggles St: the journey so far costs $2.40 together. "
         "Subway Quick Ticket from Washington St opp Ruggles St: included in the transfer."
     )
-    assert charge.words("zh").startswith("在 Washington St opp Ruggles St 换乘：到此为止全程共 US$2.40")
+    assert charge.words("zh").startswith(
+        "在 Washington St opp Ruggles St 换乘：到此为止全程共 US$2.40"
+    )
 
 
 def test_a_quote_names_the_network_the_price_and_the_row() -> None:

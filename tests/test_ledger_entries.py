@@ -139,6 +139,20 @@ def test_a_clock_that_was_set_back_does_not_date_entries_back(town: Town) -> Non
     assert second.recorded_at == first.recorded_at
 
 
+NEW_ENTRY = (
+    "INSERT INTO entry SELECT {seq}, 'new', kind, body, x'01', {prev}, recorded_at, occurred_at, "
+    "amount_minor, currency, gate, station, direction, medium, rule, NULL, corrects, "
+    "account_id, made_by FROM entry WHERE seq = 1"
+)
+
+
+def test_the_schema_takes_the_next_entry_that_names_the_one_before(town: Town) -> None:
+    town.rides(2)
+    with writing(town.ledger.engine) as session:
+        session.execute(text(NEW_ENTRY.format(seq=2, prev="leaf_hash")))
+    assert len(rows(town)) == 3
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -152,9 +166,9 @@ def test_a_clock_that_was_set_back_does_not_date_entries_back(town: Town) -> Non
         "UPDATE posting SET account_id = 'another'",
         "DELETE FROM posting",
         "INSERT OR REPLACE INTO entry SELECT * FROM entry WHERE seq = 0",
-        "INSERT INTO entry SELECT 9, 'new', kind, body, x'01', x'02', recorded_at, occurred_at, "
-        "amount_minor, currency, gate, station, direction, medium, rule, NULL, corrects, "
-        "account_id, made_by FROM entry WHERE seq = 0",
+        NEW_ENTRY.format(seq=9, prev="leaf_hash"),
+        NEW_ENTRY.format(seq=2, prev="prev"),
+        NEW_ENTRY.format(seq=2, prev="zeroblob(32)"),
     ],
 )
 def test_the_schema_refuses_to_change_what_is_recorded(town: Town, statement: str) -> None:

@@ -12,7 +12,8 @@ from town import Town, make_town
 
 from ledger.accounts import AccountError, account_standing, balance, open_account, standings
 from ledger.fares.standing import StandingPolicy, standing
-from ledger.topups import ToppedUp, TopUpConflict, TopUpRefused, top_up
+from ledger.once import EntryConflict, EntryRefused, Recorded
+from ledger.topups import top_up
 from models.database import reading
 from models.money import Money
 from models.tables.ledger import AccountRow, EntryRow, PostingRow
@@ -29,7 +30,7 @@ def cny(minor: int) -> Money:
 
 def test_a_top_up_debits_the_cash_desk_and_credits_the_rider(town: Town) -> None:
     account = town.account()
-    assert top_up(town.ledger, account, cny(2000), str(uuid4()), "desk") == ToppedUp(0, False)
+    assert top_up(town.ledger, account, cny(2000), str(uuid4()), "desk") == Recorded(0, False)
     with reading(town.ledger.engine) as session:
         postings = session.exec(select(PostingRow).order_by(PostingRow.line)).all()
     assert [(p.account, p.account_id, p.minor) for p in postings] == [
@@ -43,13 +44,13 @@ def test_the_same_top_up_is_recorded_once(town: Town) -> None:
     account, top_up_id = town.account(), str(uuid4())
     first = top_up(town.ledger, account, cny(500), top_up_id, "desk")
     again = top_up(town.ledger, account, cny(500), top_up_id, "other desk")
-    assert again == ToppedUp(first.entry, replayed=True)
+    assert again == Recorded(first.entry, replayed=True)
     assert balance(town.ledger, account) == cny(500)
 
 
 def test_the_same_top_up_from_many_threads_is_recorded_once(town: Town) -> None:
     account, top_up_id = town.account(), str(uuid4())
-    done: list[ToppedUp] = []
+    done: list[Recorded] = []
 
     def take() -> None:
         done.append(top_up(town.ledger, account, cny(500), top_up_id, "desk"))
@@ -67,25 +68,25 @@ def test_an_id_used_for_another_amount_or_account_is_a_conflict(town: Town) -> N
     account, top_up_id = town.account(), str(uuid4())
     top_up(town.ledger, account, cny(500), top_up_id, "desk")
     for whose, amount in ((account, 600), (town.account(), 500)):
-        with pytest.raises(TopUpConflict, match="was used for another entry"):
+        with pytest.raises(EntryConflict, match="was used for another entry"):
             top_up(town.ledger, whose, cny(amount), top_up_id, "desk")
     assert balance(town.ledger, account) == cny(500)
 
 
 @pytest.mark.parametrize("minor", [0, -100])
 def test_a_top_up_is_more_than_zero(town: Town, minor: int) -> None:
-    with pytest.raises(TopUpRefused, match="more than zero"):
+    with pytest.raises(EntryRefused, match="more than zero"):
         top_up(town.ledger, town.account(), cny(minor), str(uuid4()), "desk")
 
 
 def test_a_top_up_is_in_the_ledgers_currency(town: Town) -> None:
-    with pytest.raises(TopUpRefused, match="CNY"):
+    with pytest.raises(EntryRefused, match="CNY"):
         top_up(town.ledger, town.account(), Money(100, "EUR"), str(uuid4()), "desk")
 
 
 @pytest.mark.parametrize("bad", ["", "7", "A" * 32, str(uuid4()).upper()])
 def test_a_top_up_id_is_a_uuid_written_one_way(town: Town, bad: str) -> None:
-    with pytest.raises(TopUpRefused, match="UUID"):
+    with pytest.raises(EntryRefused, match="UUID"):
         top_up(town.ledger, town.account(), cny(100), bad, "desk")
 
 

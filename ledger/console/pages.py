@@ -16,7 +16,8 @@ from ledger.console import queries
 from ledger.entries import decode
 from ledger.fares.standing import standing
 from ledger.ledger import Ledger
-from ledger.topups import TopUpRefused, top_up
+from ledger.once import EntryRefused
+from ledger.topups import top_up
 from models.access.web import require_role, signed_in
 from models.database import reading
 from models.money import Money, MoneyError, parse_money
@@ -119,7 +120,7 @@ def _top_up_page(blueprint: Blueprint, ledger: Ledger) -> None:
             amount = parse_money(form.get("amount", ""), ledger.settings.currency)
             account = form.get("account", "").strip().lower()
             done = top_up(ledger, account, amount, form.get("id", ""), staff.name)
-        except (MoneyError, TopUpRefused, AccountError) as error:
+        except (MoneyError, EntryRefused, AccountError) as error:
             return _form(form, ledger, str(error)), 400
         flash("This top-up was recorded before; nothing was added." if done.replayed
               else f"{amount.text()} recorded.")  # fmt: skip

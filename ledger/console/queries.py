@@ -10,7 +10,14 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from models.money import Money
-from models.tables.ledger import AccountRow, EntryRow, PostingRow, RefusalRow, TapRow
+from models.tables.ledger import (
+    NO_ENTRY,
+    AccountRow,
+    EntryRow,
+    PostingRow,
+    RefusalRow,
+    TapRow,
+)
 
 PAGE = 50
 RECENT = 20
@@ -79,7 +86,7 @@ def tap_of(session: Session, seq: int) -> TapRow | None:
 
 def taps_with_trouble(session: Session) -> list[TapRow]:
     """The newest taps that were kept and not charged."""
-    query = select(TapRow).where(col(TapRow.outcome).in_(("quarantined", "refused")))
+    query = select(TapRow).where(NO_ENTRY)
     return list(
         session.execute(query.order_by(col(TapRow.received_at).desc()).limit(RECENT)).scalars()
     )

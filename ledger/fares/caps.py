@@ -17,7 +17,6 @@ from ledger.fares.tables import Cap, Coverage
 
 Sums = Mapping[tuple[int, Coverage], int]  # fares by service day and the caps that cover them
 DayFares = tuple[tuple[Coverage, int], ...]
-DayCost = tuple[int, tuple[Cap, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +27,47 @@ class WeekCost:
     caps: tuple[tuple[int, Cap], ...]
 
 
-def subsets(caps: tuple[Cap, ...]) -> Iterator[tuple[Cap, ...]]:
-    """Every combination, fewest caps first."""
-    for size in range(len(caps) + 1):
-        yield from combinations(caps, size)
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A combination of caps: what it costs, and the bits of the caps in it."""
+
+    price: int
+    bits: int
+    caps: tuple[Cap, ...]
 
 
-def in_order(caps: Iterable[Cap], *, weekly: bool) -> tuple[Cap, ...]:
-    """The caps of one period, by id."""
-    return tuple(sorted({c for c in caps if c.weekly == weekly}, key=lambda cap: cap.cap_id))
+NOTHING = Bought(0, 0, ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choices:
-    """The combinations of weekly caps to choose from, with their prices, and the lowest cap."""
+    """All combinations of the caps that some fares count toward, fewest caps first.
 
-    weekly: tuple[tuple[Cap, ...], ...]
-    prices: tuple[int, ...]
+    ``bits`` are the caps that cover a fare, ``lowest`` the price of the cheapest cap.
+    """
+
+    weekly: tuple[Bought, ...]
+    daily: tuple[Bought, ...]
+    bits: Mapping[Coverage, int]
     lowest: int | None
 
 
 @lru_cache(maxsize=1024)
 def _choices(coverages: frozenset[Coverage]) -> Choices:
-    caps = {cap for coverage in coverages for cap in coverage.caps}
-    weekly = tuple(subsets(in_order(caps, weekly=True)))
-    prices = tuple(sum(cap.amount for cap in bought) for bought in weekly)
-    return Choices(weekly, prices, min((cap.amount for cap in caps), default=None))
+    caps = sorted({cap for c in coverages for cap in c.caps}, key=lambda cap: cap.cap_id)
+    bit = {cap: 1 << number for number, cap in enumerate(caps)}
+    return Choices(
+        tuple(_combinations([cap for cap in caps if cap.weekly], bit)),
+        tuple(_combinations([cap for cap in caps if not cap.weekly], bit)),
+        {coverage: sum(bit[cap] for cap in coverage.caps) for coverage in coverages},
+        min((cap.amount for cap in caps), default=None),
+    )
+
+
+def _combinations(caps: list[Cap], bit: Mapping[Cap, int]) -> Iterator[Bought]:
+    for size in range(len(caps) + 1):
+        for some in combinations(caps, size):
+            yield Bought(sum(cap.amount for cap in some), sum(bit[cap] for cap in some), some)
 
 
 def week_cost(sums: Sums) -> WeekCost:
@@ -67,13 +81,13 @@ def week_cost(sums: Sums) -> WeekCost:
         days.setdefault(day, []).append((coverage, amount))
     costs = [(day, _day_costs(tuple(fares), choices)) for day, fares in sorted(days.items())]
     best: WeekCost | None = None
-    for index, bought in enumerate(choices.weekly):
-        cost = choices.prices[index]
+    for index, week in enumerate(choices.weekly):
+        cost = week.price
         for _, options in costs:
             cost += options[index][0]
         if best is None or cost <= best.total:
-            reached = [(0, cap) for cap in bought]
-            reached += [(day, cap) for day, options in costs for cap in options[index][1]]
+            reached = [(0, cap) for cap in week.caps]
+            reached += [(day, cap) for day, options in costs for cap in options[index][1].caps]
             if best is None or (cost, len(reached)) < (best.total, len(best.caps)):
                 best = WeekCost(cost, tuple(reached))
     assert best is not None
@@ -81,25 +95,25 @@ def week_cost(sums: Sums) -> WeekCost:
 
 
 @lru_cache(maxsize=4096)
-def _day_costs(fares: DayFares, choices: Choices) -> tuple[DayCost, ...]:
+def _day_costs(fares: DayFares, choices: Choices) -> tuple[tuple[int, Bought], ...]:
     """What a day costs on top of each combination of weekly caps, in their order."""
-    return tuple(_day_cost(fares, bought) for bought in choices.weekly)
+    coded = [(choices.bits[coverage], amount) for coverage, amount in fares]
+    return tuple(
+        _day_cost([fare for fare in coded if not fare[0] & week.bits], choices.daily)
+        for week in choices.weekly
+    )
 
 
-def _day_cost(fares: DayFares, weekly: tuple[Cap, ...]) -> DayCost:
-    """The cheapest daily caps for the fares no weekly cap covers."""
-    left = [
-        (coverage.caps, amount)
-        for coverage, amount in fares
-        if not any(cap in weekly for cap in coverage.caps)
-    ]
-    best: DayCost = (sum(amount for _, amount in left), ())
-    daily = in_order((cap for caps, _ in left for cap in caps), weekly=False)
-    if not daily or best[0] <= min(cap.amount for cap in daily):
-        return best
-    for bought in subsets(daily):
-        cost = sum(cap.amount for cap in bought)
-        cost += sum(amount for caps, amount in left if not any(cap in bought for cap in caps))
-        if cost < best[0]:
-            best = (cost, bought)
-    return best
+def _day_cost(fares: list[tuple[int, int]], daily: Iterable[Bought]) -> tuple[int, Bought]:
+    """The cheapest daily caps for the fares that no weekly cap covers."""
+    lowest = sum([amount for _, amount in fares])
+    best = NOTHING
+    for bought in daily:
+        cost = bought.price
+        if cost < lowest:
+            for bits, amount in fares:
+                if not bits & bought.bits:
+                    cost += amount
+            if cost < lowest:
+                lowest, best = cost, bought
+    return lowest, best

@@ -31,6 +31,7 @@ class Link:
     previous: Link | None
     settled: Settled
     begins: bool  # does a new group of connected fares begin here?
+    since: int  # the service day of that group's first leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def _link(previous: Link | None, leg: Leg) -> Link:
         reached = transfer(leg, options, previous.paths)
         if reached:
             paths = prune(begin(leg, options, previous.path) + reached)
-            return Link(leg, paths, best(paths), previous, previous.settled, begins=False)
+            return Link(leg, paths, best(paths), previous, previous.settled, False, previous.since)
     paths = prune(begin(leg, options, None))
-    return Link(leg, paths, best(paths), previous, _settle(previous), begins=True)
+    return Link(leg, paths, best(paths), previous, _settle(previous), True, leg.first.day)
 
 
 def _settle(link: Link | None) -> Settled:

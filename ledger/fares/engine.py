@@ -131,8 +131,8 @@ def touched_weeks(before: History, after: History, tap: FareTap) -> list[int]:
             days.add(state.crossed.left_open.seen.day)
     for history in (before, after):
         if history.last is not None:
-            days.update(fare.day for fare in fares_of(history.last.path))
-    return sorted({week_of(d) for d in days})
+            days.add(history.last.since)
+    return list(range(week_of(min(days)), week_of(max(days)) + 1))
 
 
 def _rules(history: History, tap: FareTap, bills: list[WeekBill]) -> Iterator[Rule]:

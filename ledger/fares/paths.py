@@ -57,11 +57,12 @@ class Path:
 def options_of(leg: Leg) -> tuple[Option, ...]:
     """The leg's options under its own rates and category."""
     rates, tables = leg.first.rates, leg.first.rates.tables
-    bits = from_bits = 0
+    to_bits = from_bits = 0
     if tables.timeframes.bits:
-        from_bits = tables.timeframes.at(leg.departs, rates.stop(leg.start).zone)
-        bits = tables.timeframes.at(leg.arrives, rates.stop(leg.end or leg.start).zone)
-    return rates.options(leg.network, leg.start, leg.end, leg.first.category, from_bits, bits)
+        to_bits = from_bits = tables.timeframes.at(leg.departs, rates.stop(leg.start).zone)
+        if leg.end:
+            to_bits = tables.timeframes.at(leg.arrives, rates.stop(leg.end).zone)
+    return rates.options(leg.network, leg.start, leg.end, leg.first.category, from_bits, to_bits)
 
 
 def begin(leg: Leg, options: Iterable[Option], before: Path | None) -> list[Path]:

@@ -91,3 +91,9 @@ def as_frame(picture: npt.NDArray[np.generic]) -> Frame:
             f"{picture.dtype} with shape {picture.shape}"
         )
     return np.ascontiguousarray(picture, dtype=np.uint8)
+
+
+def unit_rows(rows: npt.NDArray[np.float32]) -> Embeddings:
+    """Scale every row to length one; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1), dtype=np.float32)

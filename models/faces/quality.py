@@ -92,6 +92,10 @@ class Quality:
         """The first thing to do about it, as a sentence for the rider."""
         return ADVICE[self.reasons[0]] if self.reasons else ""
 
+    def sentences(self) -> tuple[str, ...]:
+        """Everything that is wrong, each with what to do about it."""
+        return tuple(ADVICE[reason] for reason in self.reasons)
+
 
 # The desk asks for more than the gate: a template is made once and used for years.
 GATE_LIMITS = Limits()

@@ -1,0 +1,1 @@
+"""Measurements beside a peer; each module's ``run`` returns what ``facefare bench`` prints."""

@@ -1,0 +1,146 @@
+"""``facefare bench engine``: embedding and whole-clip speed beside ``face_recognition`` itself.
+
+Both sides run in this process on one thread, in turns, and the median of the rounds
+counts. The clip pipeline is the gate's: detection on every third frame, tracking between,
+and every face in view embedded as often as its track asks for. A face counts as wrong
+when a track carries an embedding that is farther than face_recognition's own limit (0.6)
+from what the same face gives in that very frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.progress import Progress
+
+from bench.figures import Figure, answer, figure
+from enrollment.photos import read_photo
+from gate.camera import recorded
+from models.faces.dlib_engine import (
+    DlibEngine,
+    import_face_recognition,
+    onnx_embedder,
+    reference_embedder,
+)
+from models.faces.engine import Frame
+from models.faces.tracking import Tracker
+
+PARITY_FACES = 200
+ROUNDS = 3
+CLIP = Path("clips") / "stage" / "short_hamilton_clip.mp4"
+# dlib's limit of 0.6 between embeddings about 1.45 long is a cosine of 1 - (0.6 / 1.45)² / 2.
+WRONG_FACE_COSINE = 1.0 - (0.6 / 1.45) ** 2 / 2
+PEER_EMBED = "dlib-bin compute_face_descriptor, one thread"
+PEER_CLIP = "face_recognition face_locations + face_encodings on every full frame"
+
+
+def run(seed: int, data_dir: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure speed, parity and the clip; ``data_dir`` holds ``faces/lfw`` and ``clips``."""
+    cv2.setNumThreads(1)
+    engine = DlibEngine.load()
+    figures = [*_embedding(engine, seed, data_dir, progress), *_clip(engine, data_dir, progress)]
+    return answer("engine", seed, figures)
+
+
+def _pictures(seed: int, data_dir: Path) -> Iterator[Frame]:
+    files = sorted((data_dir / "faces" / "lfw").rglob("*.jpg"))
+    for number in np.random.default_rng(seed).permutation(len(files)):
+        yield read_photo(files[number].read_bytes())
+
+
+def _embedding(
+    engine: DlibEngine, seed: int, data_dir: Path, progress: Progress | None
+) -> list[Figure]:
+    api = import_face_recognition()
+    fast = onnx_embedder(Path(api.face_recognition_model))
+    slow = reference_embedder(api)
+    task = progress.add_task("embedding", total=PARITY_FACES) if progress else None
+    distances, fast_s, slow_s = [], [], []
+    for frame in _pictures(seed, data_dir):
+        faces = engine.find(frame)
+        if not faces:
+            continue
+        chip = engine.chip(frame, faces[0])[None]
+        started = time.perf_counter()
+        theirs = slow(chip)
+        middle = time.perf_counter()
+        ours = fast(chip)
+        fast_s.append(time.perf_counter() - middle)
+        slow_s.append(middle - started)
+        distances.append(float(np.linalg.norm(ours - theirs)))
+        if progress and task is not None:
+            progress.advance(task)
+        if len(distances) == PARITY_FACES:
+            break
+    fast_ms, slow_ms = median(fast_s) * 1e3, median(slow_s) * 1e3
+    return [
+        figure(
+            "embed_speedup", round(slow_ms / fast_ms, 2), "times", 10.0, PEER_EMBED, 1.0,
+            ours_ms=round(fast_ms, 2), peer_ms=round(slow_ms, 2),
+        ),
+        figure(
+            "embed_parity_l2_max", max(distances), "L2", 1e-4, PEER_EMBED, None,
+            faces=len(distances),
+        ),
+    ]  # fmt: skip
+
+
+def _clip(engine: DlibEngine, data_dir: Path, progress: Progress | None) -> list[Figure]:
+    frames = [timed.frame for timed in recorded(data_dir / CLIP)]
+    task = progress.add_task("stage clip", total=2 * ROUNDS) if progress else None
+    ours: list[float] = []
+    peer: list[float] = []
+    for _ in range(ROUNDS):
+        for rates, pipeline in ((ours, _track), (peer, _naive)):
+            started = time.perf_counter()
+            pipeline(engine, frames)
+            rates.append(len(frames) / (time.perf_counter() - started))
+            if progress and task is not None:
+                progress.advance(task)
+    wrong, looked = _wrong_faces(engine, frames)
+    return [
+        figure(
+            "clip_fps_ratio", round(median(ours) / median(peer), 2), "times", 20.0, PEER_CLIP, 1.0,
+            ours_fps=round(median(ours), 1), peer_fps=round(median(peer), 1), rounds=ROUNDS,
+        ),
+        figure("clip_wrong_faces", wrong, "faces", 0, None, None, looked_at=looked),
+    ]  # fmt: skip
+
+
+def _track(engine: DlibEngine, frames: list[Frame]) -> None:
+    tracker = Tracker(engine, fused_frames=3)
+    for number, frame in enumerate(frames):
+        if tracker.observe(frame, number / 30):
+            for track in [track for track in tracker.tracks if track.missed == 0]:
+                tracker.embed(frame, track)
+
+
+def _naive(engine: DlibEngine, frames: list[Frame]) -> None:
+    import face_recognition
+
+    for frame in frames:
+        face_recognition.face_encodings(
+            frame, face_recognition.face_locations(frame), model="large"
+        )
+
+
+def _wrong_faces(engine: DlibEngine, frames: list[Frame]) -> tuple[int, int]:
+    """(faces whose track carries another person, faces compared)."""
+    tracker = Tracker(engine, fused_frames=3)
+    wrong = looked = 0
+    for number, frame in enumerate(frames):
+        if not tracker.observe(frame, number / 30):
+            continue
+        for track in [track for track in tracker.tracks if track.missed == 0]:
+            truth = engine.embed(frame, [track.face])[0]
+            current = tracker.embed(frame, track)
+            if current.frames:
+                looked += 1
+                wrong += float(current.fused() @ truth) < WRONG_FACE_COSINE
+    return wrong, looked

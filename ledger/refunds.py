@@ -1,0 +1,101 @@
+"""Refunds: what a ride cost goes back to the rider's account, never more than it cost.
+
+The ride's entry stays as it is. A refund is a new entry that names it (``corrects``) and
+gives a reason code; the ride's refunds together never exceed its charge.
+
+    a refund of 2.00      income:fares:metro  +200    we earned less
+                          liabilities:rider   -200    we owe the rider more
+
+Out of goodwill it is our expense instead: ``expenses:goodwill``, and the income stays.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from ledger.accounts import find_account, key_name
+from ledger.entries import Draft
+from ledger.ledger import Ledger
+from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
+from ledger.postings import GOODWILL, RIDER, fare_income, transfer
+from ledger.store import LogWriter
+from ledger.topups import staff_key_name
+from models.database import writing
+from models.money import Money
+from models.tables.ledger import EntryRow
+
+REASONS = {
+    "wrong_charge": "The ride was charged wrongly.",
+    "not_travelled": "The rider did not travel.",
+    "disruption": "The service was disrupted.",
+    "goodwill": "A gesture of goodwill.",
+}
+
+
+def refund(
+    ledger: Ledger, ride_id: str, amount: Money, reason: str, refund_id: str, made_by: str
+) -> Recorded:
+    """Give back ``amount`` of the ride with the entry id ``ride_id``.
+
+    Raises ``EntryRefused`` where there is no such ride, its rider was erased, the reason is
+    unknown or more would be given back than was charged; ``EntryConflict`` where the id was
+    used for anything else.
+    """
+    check_entry_id(refund_id)
+    if reason not in REASONS:
+        raise EntryRefused(f"a refund's reason is one of {', '.join(REASONS)}, not {reason!r}")
+    made_by_key = ledger.vault.create(staff_key_name(made_by))
+    with writing(ledger.engine) as session:
+        ride, account_id = _ride(session, ride_id)
+        find_account(session, account_id, amount.currency)
+        now = ledger.clock()
+        paid_by = GOODWILL if reason == "goodwill" else fare_income(ledger.settings.network)
+        draft = Draft(
+            kind="refund",
+            entry_id=refund_id,
+            occurred_at=now,
+            amount=amount,
+            postings=transfer(amount, debit=paid_by, credit=RIDER),
+            facts={
+                "corrects": ride_id,
+                "rule": {"code": reason, "words": REASONS[reason]},
+            },
+            account_id=account_id,
+            account_key=ledger.vault.key(key_name(account_id)),
+            made_by=made_by,
+            made_by_key=made_by_key,
+        )
+        earlier = recorded_before(session, draft)
+        if earlier is not None:
+            return earlier
+        _check_amount(session, ride, amount)
+        writer = LogWriter(session, now)
+        seq = writer.append(draft)
+        writer.save()
+    return Recorded(seq, replayed=False)
+
+
+def _ride(session: Session, ride_id: str) -> tuple[EntryRow, str]:
+    """The ride and its account."""
+    ride = session.execute(select(EntryRow).where(col(EntryRow.entry_id) == ride_id)).scalar()
+    if ride is None or ride.kind != "ride":
+        raise EntryRefused(f"there is no ride with the id {ride_id!r}")
+    if ride.account_id is None:
+        raise EntryRefused("the ride's rider was erased; nobody can be refunded")
+    return ride, ride.account_id
+
+
+def _check_amount(session: Session, ride: EntryRow, amount: Money) -> None:
+    given = session.execute(
+        select(func.coalesce(func.sum(col(EntryRow.amount_minor)), 0)).where(
+            col(EntryRow.kind) == "refund", col(EntryRow.corrects) == ride.entry_id
+        )
+    ).scalar_one()
+    left = Money(ride.amount_minor - given, ride.currency)
+    if amount.minor <= 0:
+        raise EntryRefused("a refund is more than zero")
+    if (left - amount).minor < 0:
+        raise EntryRefused(
+            f"{amount.text()} cannot be refunded: of the ride's charge {left.text()} is left"
+        )
