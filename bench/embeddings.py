@@ -44,16 +44,29 @@ def shows_another(picture: Path) -> bool:
     return hashlib.sha256(name.encode()).hexdigest() in WRONG_PERSON
 
 
+def cached_file(directory: Path, engine_id: str, leave_out: frozenset[str]) -> Path:
+    """Where the embeddings of ``directory`` are, or would be, kept."""
+    return _file_for(_pictures(directory, leave_out), engine_id)
+
+
+def _pictures(directory: Path, leave_out: frozenset[str]) -> list[Path]:
+    return [path for path in list_pictures(directory, leave_out) if not shows_another(path)]
+
+
+def _file_for(pictures: list[Path], engine_id: str) -> Path:
+    facts = [f"{path.parent.name}/{path.name}:{path.stat().st_size}" for path in pictures]
+    name = hashlib.sha256("\n".join([engine_id, *facts]).encode()).hexdigest()[:24]
+    return cache_directory() / f"{engine_id.replace(':', '-')}-{name}.npz"
+
+
 def cached_people(
     directory: Path, engine: Engine, progress: Progress | None, leave_out: frozenset[str]
 ) -> People:
     """``read_people`` over ``directory``, from the cache where that is possible."""
-    pictures = [path for path in list_pictures(directory, leave_out) if not shows_another(path)]
-    facts = [f"{path.parent.name}/{path.name}:{path.stat().st_size}" for path in pictures]
-    name = hashlib.sha256("\n".join([engine.engine_id, *facts]).encode()).hexdigest()[:24]
-    file = cache_directory() / f"{engine.engine_id.replace(':', '-')}-{name}.npz"
+    pictures = _pictures(directory, leave_out)
+    file = _file_for(pictures, engine.engine_id)
     if file.is_file():
-        return _load(file)
+        return load_people(file)
     task = progress.add_task(f"embedding {directory.name}") if progress else None
 
     def show(done: int, total: int) -> None:
@@ -78,7 +91,8 @@ def _save(people: People, file: Path) -> None:
     part.replace(file)
 
 
-def _load(file: Path) -> People:
+def load_people(file: Path) -> People:
+    """Read a file of the cache."""
     with np.load(file, allow_pickle=False) as archive:
         parts = np.split(archive["vectors"], np.cumsum(archive["counts"])[:-1])
         faces = dict(zip(archive["names"].tolist(), parts, strict=True))

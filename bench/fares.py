@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,7 +51,7 @@ ORDER = ("rapid_transit", "local_bus", "commuter_rail", "rapid_transit", "local_
 def run(seed: int, data_dir: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Measure with the feed ``data_dir/gtfs/mbta-fares``."""
     feed = data_dir / "gtfs" / "mbta-fares"
-    imports = [timed(lambda: import_feed(feed, START, OWN)) for _ in range(ROUNDS)]
+    imports = [timed(partial(import_feed, feed, START, OWN)) for _ in range(ROUNDS)]
     book = FareBook.of(import_feed(feed, START, OWN))
     naive = load_naive(feed)
     rng = random.Random(seed)
@@ -58,9 +59,9 @@ def run(seed: int, data_dir: Path, progress: Progress | None = None) -> dict[str
     task = progress.add_task("pricing", total=ROUNDS) if progress else None
     for _ in range(ROUNDS):
         riders = [thirty_taps(rng, book.zone) for _ in range(RIDERS)]
-        ours.append(RIDERS * TAPS_A_DAY / timed(lambda riders=riders: price_all(book, riders)))
+        ours.append(RIDERS * TAPS_A_DAY / timed(partial(price_all, book, riders)))
         few = riders[:PEER_RIDERS]
-        taken_s = timed(lambda few=few: naive_all(naive, few))
+        taken_s = timed(partial(naive_all, naive, few))
         peers.append(PEER_RIDERS * TAPS_A_DAY / taken_s)
         check(book, naive, few)
         if progress and task is not None:

@@ -30,8 +30,7 @@ from models.faces.scoring import Vectors, fuse
 
 CLUSTERS = 30
 SAMPLES = 700
-"""As many as people are fitted. More of them crowd the gallery's own riders out of the
-background, and those fit the probes better: 3,000 cost a point of FNIR."""
+"""As many as people are fitted; with 3,000 more riders are missed (docs/calibration.md)."""
 PICTURES_PER_PERSON = 3
 COSINE_MAX = 0.95
 """Below nine in ten of one person's own pictures (``about`` in the file has the measures)."""

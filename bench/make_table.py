@@ -22,6 +22,8 @@ from models.faces.dlib_engine import DlibEngine
 from models.faces.open_set import Plan
 from models.faces.report import write_report
 
+ROTATIONS = 32
+
 
 def main() -> None:
     """See the module."""
@@ -40,7 +42,7 @@ def main() -> None:
         faces,
         engine.engine_id,
         shipped_cohort(engine.engine_id),
-        Plan(seed=options.seed),
+        Plan(seed=options.seed, rotations_min=ROTATIONS),
         {
             "data": f"{options.pictures.name}, the people the cohort is not fitted to",
             "pictures": sum(map(len, faces.values())),

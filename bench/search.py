@@ -51,8 +51,9 @@ def run(seed: int, data_dir: object = None, progress: Progress | None = None) ->
         name = "search_1m_ms" if size == 1_000_000 else f"search_{size // 1000}k_ms"
         peer_ms = round(float(np.median(peer)) * 1e3, 3)
         ours_ms = round(float(np.median(ours)) * 1e3, 3)
-        p95_ms = round(float(np.percentile(ours, 95)) * 1e3, 3)
-        figures.append(figure(name, ours_ms, "ms", target, PEER, peer_ms, p95=p95_ms))
+        spread = {"p5": 5, "p95": 95}
+        around = {n: round(float(np.percentile(ours, p)) * 1e3, 3) for n, p in spread.items()}
+        figures.append(figure(name, ours_ms, "ms", target, PEER, peer_ms, **around))
     share = right / total
     figures.append(figure("search_recall_at_1", share, "share", 1.0, PEER, 1.0, searches=total))
     return answer("search", seed, figures)

@@ -7,14 +7,14 @@
                                    -> 200 sealed gallery, or 204 where 17 is current
     GET  /.well-known/jwks.json    the key that signs galleries
 
-A refusal is ``{"error": sentence}``.
+A refusal is raised; the composition root answers it as a problem (RFC 9457).
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from jwt.utils import base64url_decode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,7 +26,6 @@ from models.access.gates import GateRegister, GateRegisterError, provision_gate
 from models.access.web import authenticate_gate
 from models.wire.gallery import MEDIA_TYPE
 from models.wire.keys import public_jwk
-from models.wire.tokens import TokenRefused
 
 AUDIENCE = "enrollment"
 
@@ -79,14 +78,6 @@ def api_blueprint(enrollment: Enrollment, register: GateRegister) -> Blueprint:
     def keys() -> ResponseReturnValue:
         jwk = public_jwk(enrollment.signing_key.public_key())
         return {"keys": [{**jwk, "alg": "EdDSA", "use": "sig"}]}
-
-    @blueprint.errorhandler(TokenRefused)
-    def refused(error: TokenRefused) -> ResponseReturnValue:
-        return jsonify(error=str(error)), 401
-
-    @blueprint.errorhandler(GateRegisterError)
-    def bad_request(error: GateRegisterError) -> ResponseReturnValue:
-        return jsonify(error=str(error)), 400
 
     return blueprint
 

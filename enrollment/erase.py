@@ -2,8 +2,8 @@
 
 Once the data key is gone no copy of the template can be opened, on this machine or in any
 backup. The rows follow in one transaction that also moves the gallery version, so that the
-gates drop the rider at their next refresh. The fare account stays in the ledger, where it
-is a number without a person.
+gates drop the rider at their next refresh. The fare account is closed on the way: its rides stay in
+the ledger, linked to nobody.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ def erase_rider(enrollment: Enrollment, rider_id: str) -> None:
     unreadable, and erasing them again finishes it.
     """
     with reading(enrollment.riders) as session:
-        if session.get(Rider, rider_id) is None:
+        rider = session.get(Rider, rider_id)
+        if rider is None:
             raise EnrollmentRefused(f"There is no rider {rider_id}; check the reference.")
+        account_id = rider.account_id
     enrollment.vault.erase(data_key_name(rider_id))
+    enrollment.close_account(account_id)
     with writing(enrollment.riders) as session:
         for table in (Template, Consent, RiderStation, Rider):
             session.exec(delete(table).where(col(table.rider_id) == rider_id))

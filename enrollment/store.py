@@ -37,9 +37,9 @@ class Enrollment:
 
     ``engine_id`` and ``dimensions`` say which templates are in use; ``load_engine`` is called
     when the first photo arrives, not before, and ``looking`` lets one request at a time use
-    it. ``open_account(account_id)`` opens a fare account and does nothing for one that is open
-    already. ``log_verifier_key`` is the fare log's public key as
-    ``models.log.notes.verifier_key`` writes it.
+    it. ``open_account(account_id)`` opens a fare account and ``close_account(account_id)``
+    unlinks it from everything; both do nothing the second time. ``log_verifier_key`` is the
+    fare log's public key as ``models.log.notes.verifier_key`` writes it.
     """
 
     riders: Database
@@ -51,6 +51,7 @@ class Enrollment:
     dimensions: int
     load_engine: Callable[[], Engine]
     open_account: Callable[[str], None]
+    close_account: Callable[[str], None]
     log_verifier_key: str
     clock: Callable[[], datetime] = utc_now
     looking: Lock = field(default_factory=Lock)
@@ -63,6 +64,7 @@ class Enrollment:
         dimensions: int,
         load_engine: Callable[[], Engine],
         open_account: Callable[[str], None],
+        close_account: Callable[[str], None],
         log_verifier_key: str,
         clock: Callable[[], datetime] = utc_now,
     ) -> Enrollment:
@@ -77,6 +79,7 @@ class Enrollment:
             dimensions=dimensions,
             load_engine=cache(load_engine),
             open_account=open_account,
+            close_account=close_account,
             log_verifier_key=log_verifier_key,
             clock=clock,
         )

@@ -8,11 +8,13 @@ from flask import Flask, Response, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from enrollment.photos import PhotoRefused
-from ledger.charge import BatchRefused
-from models.access.gates import GateRegisterError
+from ledger.accounts import AccountError
+from ledger.kept import CheckpointMoved, CheckpointRefused
+from ledger.once import EntryConflict
+from ledger.proving import NothingToProve
 from models.database import DatabaseUnusable
 from models.errors import FacefareError
+from models.vault import VaultError
 from models.wire.tokens import TokenRefused
 
 log = logging.getLogger(__name__)
@@ -20,9 +22,12 @@ log = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[FacefareError], int], ...] = (
     (TokenRefused, 401),
     (DatabaseUnusable, 503),
-    (GateRegisterError, 400),
-    (BatchRefused, 400),
-    (PhotoRefused, 400),
+    (CheckpointRefused, 503),
+    (CheckpointMoved, 503),
+    (VaultError, 503),
+    (EntryConflict, 409),
+    (AccountError, 404),
+    (NothingToProve, 404),
 )
 
 

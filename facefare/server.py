@@ -22,6 +22,7 @@ from ledger.accounts import open_account
 from ledger.app import create_blueprints as ledger_blueprints
 from ledger.checkpoints import Publisher
 from ledger.console.pages import READERS
+from ledger.erasure import erase_account
 from ledger.ledger import Ledger
 from models.access.gates import GateRegister
 from models.access.web import SESSION_LIFETIME, signed_in
@@ -64,6 +65,7 @@ def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
         dimensions=DlibEngine.dimensions,
         load_engine=DlibEngine.load,
         open_account=lambda account_id: open_account(ledger, account_id),
+        close_account=lambda account_id: _close(ledger, account_id),
         log_verifier_key=verifier_key(settings.origin, ledger.log_key.public_key()),
     )
     register = GateRegister(enrollment.access)
@@ -102,6 +104,10 @@ def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
         return response
 
     return app
+
+
+def _close(ledger: Ledger, account_id: str) -> None:
+    erase_account(ledger, account_id)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

@@ -31,6 +31,7 @@ from enrollment.consent_texts import current_consent
 from enrollment.form import EnrollForm, read_form
 from enrollment.store import Enrollment, create_stores
 from enrollment.uploads import REQUEST_BYTES_MAX, UploadsInMemory
+from facefare import problems
 from models.access.gates import GateRegister, add_gate, provision_gate
 from models.access.staff import NewStaff, add_staff
 from models.database import reading
@@ -45,6 +46,7 @@ PASSWORD = "four quiet words here"
 LAYOUT = (
     "<!doctype html><title>{% block title %}{% endblock %}</title>{% block content %}{% endblock %}"
 )
+PROBLEM = '<p class="problem">{{ detail }}</p>'
 
 # Two photographs of one person, one of another, one with two people, a landscape.
 FIRST, FIRST_AGAIN = "clips/stage/obama.jpg", "clips/stage/obama2.jpg"
@@ -116,6 +118,7 @@ class Desk:
         self.data.settings_file.write_text(settings, encoding="utf-8")
         create_stores(self.data)
         self.opened: list[str] = []
+        self.closed: list[str] = []
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.enrollment = Enrollment.open(
             self.data,
@@ -123,6 +126,7 @@ class Desk:
             DlibEngine.dimensions,
             load_engine,
             self.opened.append,
+            self.closed.append,
             "fares.example/test+key",
             lambda: self.now,
         )
@@ -133,12 +137,15 @@ class Desk:
         app = Flask(__name__)
         app.request_class = UploadsInMemory
         app.config.update(SECRET_KEY=os.urandom(32), MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX)
-        app.jinja_loader = ChoiceLoader([DictLoader({"layout.html": LAYOUT})])
+        app.jinja_loader = ChoiceLoader(
+            [DictLoader({"layout.html": LAYOUT, "problem.html": PROBLEM})]
+        )
         csrf = CSRFProtect(app)
         for blueprint in create_blueprints(self.enrollment, self.register):
             app.register_blueprint(blueprint)
             if blueprint.name == "enrollment_api":
                 csrf.exempt(blueprint)
+        problems.register(app)
         return app
 
     def close(self) -> None:

@@ -426,7 +426,7 @@ class Naive:
             fares = self.fares(legs, way)
             lines = []
             for option, rule in way:
-                lines += [int(rule["line"]), option[0]] if rule else [option[0]]
+                lines += [int(rule["line"]) if rule else 0, option[0]]
             links = sum(1 for _, rule in way if rule)
             rank = (sum(amount for amount, _, _ in fares), -links, lines)
             if best is None or rank < best[0]:

@@ -368,6 +368,7 @@ def test_an_erased_rider_is_nowhere_and_no_gate_gets_them(desk: Desk) -> None:
     erase_rider(desk.enrollment, enrolled.rider_id)
     assert find_rider(desk.enrollment, enrolled.rider_id) is None
     assert desk.data_keys() == []
+    assert desk.closed == [enrolled.account_id]
     with reading(desk.enrollment.riders) as session:
         assert gallery_version(session) > before
         assert list(templates_of(session, desk.enrollment.engine_id)) == []

@@ -17,9 +17,10 @@ from fares_naive import Naive
 from ledger.fares.book import FareBook
 from ledger.fares.calendars import week_of
 from ledger.fares.chain import fares_of
-from ledger.fares.engine import price, statement
+from ledger.fares.engine import price
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
+from ledger.fares.statement import statement
 from ledger.fares.taps import FareTap
 
 ALL = os.environ.get("FACEFARE_TEST_ALL") == "1"

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from fares_days import DATA, OWN
+from fares_days import OWN, feed_directory
 from fares_feed import FILES, START, write_feed
 
 from ledger.fares import feedfiles
@@ -256,7 +256,7 @@ def test_a_refused_feed_leaves_the_active_one(tmp_path: Path) -> None:
     with pytest.raises(FeedRefused):
         activate(shelf, bad, START)
     with pytest.raises(NoFares, match="two ledgers"):
-        activate(shelf, DATA / "transcollines", START, OWN / "transcollines")
+        activate(shelf, feed_directory("transcollines"), START, OWN / "transcollines")
     assert sorted(path.name for path in shelf.rglob("*")) == before
     assert [tables.sha256 for tables in kept(shelf)] == [old.sha256]
 

@@ -10,8 +10,9 @@ import pytest
 from fares_feed import FILES, at, rider, taps, town
 
 from ledger.fares.book import FareBook
-from ledger.fares.engine import price, statement, week_rules
+from ledger.fares.engine import price
 from ledger.fares.history import History
+from ledger.fares.statement import statement, week_rules
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from datetime import date, datetime, timedelta
 from datetime import time as clock
 
 import pytest
-from fares_days import DATA, OWN, STARTS, book, naive, naive_taps
+from fares_days import OWN, STARTS, book, feed_directory, naive, naive_taps
 
-from ledger.fares.engine import price, quote, statement
+from ledger.fares.engine import price, quote
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
+from ledger.fares.statement import statement
 from ledger.fares.taps import FareTap
 from models.wire.tap import Direction
 
@@ -173,7 +174,7 @@ def taps_of(feed: str, journey: str) -> list[FareTap]:
 
 def line_of(feed: str, row: str) -> str:
     file, number = row.split(":")
-    return (DATA / feed / file).read_text("utf-8-sig").splitlines()[int(number) - 1]
+    return (feed_directory(feed) / file).read_text("utf-8-sig").splitlines()[int(number) - 1]
 
 
 def test_there_are_at_least_sixty_hand_checked_journeys() -> None:
@@ -237,14 +238,14 @@ def test_a_quote_names_the_network_the_price_and_the_row() -> None:
 
 def test_both_feeds_import_without_the_operators_own_files() -> None:
     for feed, start in STARTS.items():
-        tables = import_feed(DATA / feed, start)
-        own = import_feed(DATA / feed, start, OWN / feed)
+        tables = import_feed(feed_directory(feed), start)
+        own = import_feed(feed_directory(feed), start, OWN / feed)
         assert not tables.caps and own.caps
         for network in tables.networks:
             assert tables.policy(network).tap_off == own.policy(network).tap_off
 
 
 def test_the_rules_of_the_free_days_that_are_not_in_the_calendar_are_told() -> None:
-    (warning,) = import_feed(DATA / "mbta-fares", STARTS["mbta-fares"]).warnings
+    (warning,) = import_feed(feed_directory("mbta-fares"), STARTS["mbta-fares"]).warnings
     assert "timeframe_systemwide_free" in str(warning)
     assert "185 rules that name it never apply" in str(warning)

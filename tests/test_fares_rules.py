@@ -9,9 +9,10 @@ import pytest
 from fares_feed import FILES, at, rider, taps, town
 
 from ledger.fares.book import FareBook
-from ledger.fares.engine import price, quote, statement
+from ledger.fares.engine import price, quote
 from ledger.fares.history import History, TapConflict
 from ledger.fares.rates import UnknownPlace, distance_m
+from ledger.fares.statement import statement
 from ledger.fares.taps import Concession, FareTap, fare_tap
 from models.wire.tap import Evidence, Tap
 
@@ -379,9 +380,10 @@ def test_a_tap_at_an_unknown_stop_or_network_is_refused_and_changes_nothing(tmp_
 def test_one_id_for_two_taps_is_refused(tmp_path: Path) -> None:
     book = town(tmp_path)
     history = rider(book, "bus in a1 2024-03-05 08:00")
-    other = FareTap("t0", "b1", "bus", "in", at(book, "2024-03-05 08:00"))
-    with pytest.raises(TapConflict, match="another place or time"):
-        price(history, other)
+    for stop, when in (("b1", "08:00"), ("a1", "07:00"), ("a1", "09:00")):
+        other = FareTap("t0", stop, "bus", "in", at(book, f"2024-03-05 {when}"))
+        with pytest.raises(TapConflict, match="another place or time"):
+            price(history, other)
 
 
 def test_journeys_join_taps_whatever_the_network_order_of_arrival(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from fares_feed import FILES, START, at, rider, taps, town, write_feed
 
 from ledger.fares.book import FareBook
 from ledger.fares.calendars import day_starts, monday_of, service_day, week_of
-from ledger.fares.engine import price, statement
+from ledger.fares.engine import price
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
+from ledger.fares.statement import statement
 from ledger.fares.taps import FareTap
 
 ZONES = [ZoneInfo(name) for name in ("America/Toronto", "Europe/Berlin", "Asia/Shanghai")]

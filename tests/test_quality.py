@@ -36,6 +36,7 @@ def as_frame(picture: np.ndarray) -> Frame:
         ("pose/right_wryneck.png", Reason.TILTED_SIDEWAYS),
         ("reaction/close_eyes.jpeg", Reason.EYES_CLOSED),
         ("bulk/blur.jpg", Reason.NOT_SHARP),
+        ("bulk/mask2.jpg", Reason.MOUTH_COVERED),
     ],
 )
 def test_each_fault_is_named(engine: DlibEngine, data: Path, picture: str, reason: Reason) -> None:
@@ -80,3 +81,13 @@ def test_a_face_cut_by_the_border_is_cropped(engine: DlibEngine, portrait: Frame
 def test_every_reason_has_a_sentence_for_the_rider() -> None:
     assert set(ADVICE) == set(Reason)
     assert all(sentence.endswith(".") for sentence in ADVICE.values())
+
+
+def test_a_blue_mask_painted_over_the_mouth_is_seen(engine: DlibEngine, portrait: Frame) -> None:
+    (face,) = engine.find(portrait)
+    jaw = np.concatenate([face.landmarks[1:16], face.landmarks[29:30]]).astype(np.int32)
+    masked = portrait.copy()
+    cv2.fillPoly(masked, [jaw], (120, 170, 215))
+    quality = assess(masked, face, ENROLLMENT_LIMITS)
+    assert Reason.MOUTH_COVERED in quality.reasons
+    assert "Take off the mask" in quality.sentences()[-1]

@@ -16,9 +16,9 @@ from ledger.fares.calendars import day_starts, week_of
 from ledger.fares.caps import WeekCost, week_cost
 from ledger.fares.chain import WeekSums, fares_of
 from ledger.fares.history import History
-from ledger.fares.legs import Leg, LooseEnd
 from ledger.fares.paths import options_of
 from ledger.fares.rates import Option
+from ledger.fares.rides import Leg, LooseEnd
 
 USUAL_WITHIN = timedelta(days=28)
 USUAL_TRIPS_MIN = 3

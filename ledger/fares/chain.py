@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ledger.fares.calendars import week_of
-from ledger.fares.legs import Leg
 from ledger.fares.paths import Path, begin, best, options_of, prune, transfer
 from ledger.fares.rates import Rates
+from ledger.fares.rides import Leg
 from ledger.fares.tables import Coverage, JoinRule
 
 WeekSums = dict[tuple[int, Coverage], int]

@@ -9,9 +9,9 @@ from functools import lru_cache
 from ledger.fares.bills import Completed, WeekBill, maximum_fare
 from ledger.fares.calendars import monday_of
 from ledger.fares.chain import Fare, Link
-from ledger.fares.legs import Leg, LooseEnd, Rides, Seen
 from ledger.fares.paths import Path
 from ledger.fares.rates import Option, distance_m
+from ledger.fares.rides import Leg, LooseEnd, Rides, Seen
 from ledger.fares.words import Rule, Value
 from models.money import Money
 

@@ -9,14 +9,13 @@ where and on which network a rider was, and that is all a fare needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ledger.fares import gtfs_rules, ownfiles
-from ledger.fares.calendars import Service, Timeframe, Timeframes
-from ledger.fares.cells import DAY_S, Cells
+from ledger.fares import gtfs_rules, gtfs_times, ownfiles
+from ledger.fares.cells import Cells
 from ledger.fares.feedfiles import FeedFiles, Sheet, read_files, read_sheet
 from ledger.fares.problems import Problems
 from ledger.fares.tables import Category, FareTables, Stop
@@ -35,7 +34,6 @@ OPTIONAL = (
     "fare_leg_join_rules.txt",
     "fare_transfer_rules.txt",
 )
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 class Feed:
@@ -96,7 +94,7 @@ def read_tables(files: FeedFiles, effective: date) -> FareTables:
     stops = read_stops(feed, zone, read_stop_areas(feed, areas))
     networks, route_networks = read_networks(feed)
     categories = read_categories(feed)
-    timeframes = read_timeframes(feed)
+    timeframes = gtfs_times.read_timeframes(feed)
     rules = gtfs_rules.read_rules(feed, areas, stops, networks, categories, timeframes)
     own = ownfiles.read_own(feed, rules, stops, networks, categories)
     feed.problems.refuse_if_any(files.name)
@@ -218,65 +216,3 @@ def read_categories(feed: Feed) -> dict[str, Category]:
         name = row.required("rider_category_name")
         categories[category] = Category(category, name, is_default)
     return categories
-
-
-def read_timeframes(feed: Feed) -> Timeframes:
-    """The timeframe groups, and a bit for each group that a leg rule names.
-
-    A group that leg rules name and timeframes.txt does not is an empty set of times: its
-    rules never apply. Operators leave such rules in a feed for the days they need them, so
-    it is told and not refused.
-    """
-    services = read_services(feed)
-    groups: dict[str, list[Timeframe]] = {}
-    for row in feed.rows("timeframes.txt"):
-        frame = _timeframe(row, services)
-        for other in groups.setdefault(frame.group, []):
-            same = other.service == frame.service
-            if same and frame.start_s < other.end_s and other.start_s < frame.end_s:
-                row.bad("start_time", "times that overlap no other row of the group and service")
-        groups[frame.group].append(frame)
-    named: dict[str, list[Cells]] = {}
-    for row in feed.rows("fare_leg_rules.txt"):
-        for field in ("from_timeframe_group_id", "to_timeframe_group_id"):
-            if row.text(field):
-                named.setdefault(row.text(field), []).append(row)
-    for group in named.keys() - groups.keys():
-        line, count = named[group][0].line.number, len(named[group])
-        expected = f"a group of timeframes.txt; the {count} rules that name it never apply"
-        feed.problems.warn("fare_leg_rules.txt", line, "from_timeframe_group_id", group, expected)
-    bits = {group: 1 << i for i, group in enumerate(sorted(named))}
-    used = {group: tuple(frames) for group, frames in groups.items() if group in bits}
-    return Timeframes(used, services, bits)
-
-
-def _timeframe(row: Cells, services: dict[str, Service]) -> Timeframe:
-    start_s, end_s = row.clock_s("start_time", 0), row.clock_s("end_time", DAY_S)
-    if bool(row.text("start_time")) != bool(row.text("end_time")):
-        row.bad("end_time", "both start_time and end_time, or neither")
-    elif start_s >= end_s:
-        row.bad("end_time", "a time after start_time")
-    service = row.required_ref("service_id", services, "calendar.txt or calendar_dates.txt")
-    return Timeframe(row.required("timeframe_group_id"), start_s, end_s, service)
-
-
-def read_services(feed: Feed) -> dict[str, Service]:
-    """The dates of every service, from calendar.txt and calendar_dates.txt."""
-    exceptions: dict[str, dict[str, set[date]]] = {}
-    for row in feed.keyed("calendar_dates.txt", "service_id", "date"):
-        kind = row.choice("exception_type", ("1", "2"), "")
-        by_kind = exceptions.setdefault(row.required("service_id"), {"1": set(), "2": set()})
-        by_kind[kind].add(row.date("date"))
-    never: Callable[[str], Service] = lambda service: Service(  # noqa: E731
-        (False,) * 7, date.min, date.min, frozenset(exceptions[service]["1"]), frozenset()
-    )
-    services = {service: never(service) for service in exceptions}
-    for row in feed.keyed("calendar.txt", "service_id"):
-        service = row.required("service_id")
-        days = tuple(row.choice(day, ("0", "1"), "") == "1" for day in WEEKDAYS)
-        start, end = row.date("start_date"), row.date("end_date")
-        if start > end:
-            row.bad("end_date", "a date not before start_date")
-        also = exceptions.get(service, {"1": set(), "2": set()})
-        services[service] = Service(days, start, end, frozenset(also["1"]), frozenset(also["2"]))
-    return services

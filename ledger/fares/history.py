@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 
 from ledger.fares.book import FareBook
 from ledger.fares.chain import Link, extend
-from ledger.fares.legs import Rides, see, step
+from ledger.fares.legs import see, step
 from ledger.fares.problems import FareError
+from ledger.fares.rides import Rides
 from ledger.fares.taps import Concession, FareTap
 
 
@@ -55,10 +56,9 @@ class History:
 
     def has(self, tap: FareTap) -> bool:
         """Is this tap in the history? Raise ``TapConflict`` for another with the same id."""
-        if not self.taps or _order(tap) > _order(self.taps[-1]):
-            return False
+        tap_id = tap.tap_id
         for other in self.taps:
-            if other.tap_id == tap.tap_id:
+            if other.tap_id == tap_id:
                 if replace(other, late=tap.late) != tap:
                     raise TapConflict(f"tap {tap.tap_id} is known with another place or time")
                 return True

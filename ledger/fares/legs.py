@@ -16,165 +16,20 @@ are taken in the other order where only that leaves no loose end:
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Literal
+from dataclasses import replace
 
 from ledger.fares.book import FareBook
-from ledger.fares.rates import Rates
-from ledger.fares.tables import Policy
+from ledger.fares.rides import (
+    Crossed,
+    Leg,
+    LooseEnd,
+    NetworkState,
+    Open,
+    Rides,
+    SameStation,
+    Seen,
+)
 from ledger.fares.taps import Concession, FareTap, category_on
-
-LooseKind = Literal["no_exit", "no_entry"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A tap with the service day, category and rates that hold for it."""
-
-    tap: FareTap
-    day: int
-    category: str
-    rates: Rates
-
-    @property
-    def policy(self) -> Policy:
-        """How the tap's network is ridden."""
-        return self.rates.tables.policy(self.tap.network)
-
-    @property
-    def station(self) -> str:
-        """The station of the tap's stop."""
-        return self.rates.stop(self.tap.stop).station
-
-    def within(self, seconds: int, earlier: Seen) -> bool:
-        """Is this at most ``seconds`` after ``earlier``?"""
-        return self.tap.at - earlier.tap.at <= timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """A ride between two taps, or from one tap where the network has no tap-off."""
-
-    first: Seen
-    last: Seen | None
-    start: str
-    end: str  # empty: unknown
-    departs: datetime
-    arrives: datetime
-
-    @property
-    def order(self) -> tuple[datetime, str]:
-        """Legs stand in the order of their departures."""
-        return self.departs, self.first.tap.tap_id
-
-    @property
-    def network(self) -> str:
-        """The network of the ride."""
-        return self.first.tap.network
-
-
-@dataclass(frozen=True, slots=True)
-class LooseEnd:
-    """A tap without its other half."""
-
-    seen: Seen
-    kind: LooseKind
-
-
-@dataclass(frozen=True, slots=True)
-class SameStation:
-    """In and out at one station: free as a mistake, or for the same-station fare."""
-
-    first: Seen
-    last: Seen
-    amount: int
-    mistake: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A tap in that waits for its tap out.
-
-    ``undo`` is a leg that stands unless the tap out comes: the leg of a rider who came
-    straight back in, or one made with ``orphan``, an earlier tap out.
-    """
-
-    seen: Seen
-    undo: Leg | None = None
-    orphan: LooseEnd | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """In A, in B, out C close together: what to take back if an out D follows."""
-
-    left_open: LooseEnd
-    second: Seen
-    out: Seen
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkState:
-    """What the last taps on one network left behind."""
-
-    last: Seen | None = None
-    open: Open | None = None
-    leg: Leg | None = None  # closed by the last tap
-    left_open: LooseEnd | None = None  # left by the last tap in
-    orphan: LooseEnd | None = None  # made by the last tap
-    crossed: Crossed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rides:
-    """Everything made of the taps so far; ``note`` tells what the last tap, ``seen``, did."""
-
-    legs: tuple[Leg, ...] = ()
-    loose: tuple[LooseEnd, ...] = ()
-    same_station: tuple[SameStation, ...] = ()
-    networks: Mapping[str, NetworkState] = field(default_factory=dict)
-    seen: Seen | None = None
-    note: str = ""
-
-    def open_ends(self) -> tuple[LooseEnd, ...]:
-        """The taps in that are loose ends if no tap out comes any more."""
-        opens = (state.open for state in self.networks.values())
-        return tuple(LooseEnd(o.seen, "no_exit") for o in opens if o and o.undo is None)
-
-    def now(self, state: NetworkState, note: str) -> Rides:
-        """These rides with the network of ``state.last`` in that state."""
-        assert state.last is not None
-        networks = {**self.networks, state.last.tap.network: state}
-        return Rides(self.legs, self.loose, self.same_station, networks, state.last, note)
-
-    def ignoring(self, seen: Seen, note: str) -> Rides:
-        """These rides after a tap that changes nothing."""
-        return Rides(self.legs, self.loose, self.same_station, self.networks, seen, note)
-
-    def _with_legs(self, legs: tuple[Leg, ...]) -> Rides:
-        return Rides(legs, self.loose, self.same_station, self.networks, self.seen, self.note)
-
-    def with_leg(self, leg: Leg) -> Rides:
-        """These rides and one more leg, at its place in time."""
-        if not self.legs or self.legs[-1].order < leg.order:
-            return self._with_legs((*self.legs, leg))
-        index = bisect_right(self.legs, leg.order, key=lambda other: other.order)
-        return self._with_legs((*self.legs[:index], leg, *self.legs[index:]))
-
-    def without_leg(self, leg: Leg) -> Rides:
-        """These rides without a leg."""
-        return self._with_legs(tuple(other for other in self.legs if other is not leg))
-
-    def with_loose(self, *ends: LooseEnd) -> Rides:
-        """These rides and more loose ends."""
-        return replace(self, loose=(*self.loose, *ends))
-
-    def without_loose(self, end: LooseEnd) -> Rides:
-        """These rides without a loose end."""
-        return replace(self, loose=tuple(other for other in self.loose if other is not end))
 
 
 def see(tap: FareTap, book: FareBook, concessions: tuple[Concession, ...]) -> Seen:

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.fares.legs import Leg
 from ledger.fares.rates import Option, Rates
+from ledger.fares.rides import Leg
 from ledger.fares.tables import TransferRule
 
 Rank = tuple[int, int, tuple[int, ...]]
@@ -27,7 +27,8 @@ Rank = tuple[int, int, tuple[int, ...]]
 class Path:
     """A way to pay for the chain up to one leg.
 
-    ``rank`` orders paths (cost, fewer transfers, lines). The open fare is described by
+    ``rank`` orders paths: cost, more transfers, then per leg the lines of the transfer rule (0
+    for none) and of the leg rule, so that no two ways rank alike. The open fare is described by
     ``amount``, ``legs`` and ``networks``; ``fare_before`` is the end of the fare before it.
     ``run`` counts consecutive transfers by the same rule and ``run_leg`` is the first leg of
     that run, from which its duration is measured.
@@ -71,7 +72,7 @@ def begin(leg: Leg, options: Iterable[Option], before: Path | None) -> list[Path
     networks = frozenset((leg.network,))
     return [
         Path(
-            rank=(cost + option.price, links, (*lines, option.line)),
+            rank=(cost + option.price, links, (*lines, 0, option.line)),
             leg=leg,
             option=option,
             amount=option.price,

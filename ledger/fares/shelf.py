@@ -53,7 +53,12 @@ def _write(shelf: Path, place: Path, files: FeedFiles, effective: date) -> None:
         (hidden / "feed").mkdir()
         for name, body in files.data.items():
             _write_durably(hidden / "feed" / name, body)
-        manifest = {"effective": effective.isoformat(), "name": files.name, "sha256": files.sha256}
+        manifest = {
+            "effective": effective.isoformat(),
+            "name": files.name,
+            "number": len(_places(shelf)) + 1,
+            "sha256": files.sha256,
+        }
         _write_durably(hidden / MANIFEST, json.dumps(manifest, indent=1).encode())
         hidden.rename(place)
         _sync(shelf)
@@ -78,9 +83,13 @@ def _sync(directory: Path) -> None:
 
 def kept(shelf: Path) -> list[FareTables]:
     """The tables of every kept feed, in the order of their days and then of their activation."""
-    places = [path.parent for path in shelf.glob(f"[!.]*/{MANIFEST}")]
-    order = {p: (p.name[:10], (p / MANIFEST).stat().st_mtime_ns, p.name) for p in places}
-    return [_read(place) for place in sorted(places, key=lambda p: order[p])]
+    manifests = {place: json.loads((place / MANIFEST).read_text()) for place in _places(shelf)}
+    order = sorted(manifests, key=lambda p: (manifests[p]["effective"], manifests[p]["number"]))
+    return [_read(place) for place in order]
+
+
+def _places(shelf: Path) -> list[Path]:
+    return sorted(path.parent for path in shelf.glob(f"[!.]*/{MANIFEST}"))
 
 
 def _read(place: Path) -> FareTables:

@@ -5,9 +5,9 @@ read off the strangers' searches, and how many riders are missed at it off the r
 
 Fused strangers score higher than single ones, so the row for m pictures holds the strictest
 threshold of 1 to m. The pictures fused here are independent of each other; the frames of
-one passage are not, and are worth less than two such pictures however many they are
-(docs/calibration.md). A row for two or three pictures therefore covers a passage, and the
-misses to expect lie between its ``fnir`` and its ``fnir_one_frame``.
+one passage are not, and all together are worth one or two such pictures
+(docs/calibration.md). A row for three pictures therefore covers a passage of any number of
+frames, and the misses to expect lie between its ``fnir`` and its ``fnir_one_frame``.
 
 Beyond the sizes that the people suffice for, FPIR grows as the number of comparisons does:
 the threshold for ten times the riders is the one a tenth as many strangers reach. Such rows

@@ -87,12 +87,7 @@ class DlibEngine:
         if min(frame.shape[:2]) < FRAME_SIDE_MIN:
             return []
         scale = min(1.0, self._detect_side_max / max(frame.shape[:2]))
-        searched = (
-            frame
-            if scale == 1.0
-            else cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        )
-        found = self._detect(searched, thorough)
+        found = self._detect(_shrunk(frame, scale), thorough)
         return [self._face(frame, rectangle, scale, score) for score, rectangle in found]
 
     def _detect(self, searched: Frame, thorough: bool) -> list[tuple[float, Any]]:
@@ -136,6 +131,13 @@ class DlibEngine:
         )
         chip: Chips = self._dlib.get_face_chip(frame, shape, CHIP_SIZE, CHIP_PADDING)
         return chip
+
+
+def _shrunk(frame: Frame, scale: float) -> Frame:
+    if scale == 1.0:
+        return frame
+    smaller = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, dtype=np.uint8)
 
 
 def reference_embedder(api: Any) -> Embedder:

@@ -8,9 +8,8 @@
         case Ambiguous(accounts=accounts): ...   # above it, but two riders are too close
         case Unknown(): ...                      # nobody of this gallery
 
-The score is that of ``models.faces.scoring``. Its background is the cohort (faces of
-nobody) together with the gallery itself: the cohort carries a small gallery, the riders
-make it fit the people of this station. The search is exact at every size.
+The score is that of ``models.faces.scoring``. Its background is the gallery itself; where
+that is small, the cohort (faces of nobody) fills it up. The search is exact at every size.
 
 ``Verifier`` answers the other question, whether this is the rider somebody claims to be by
 the digits of a phone or by a pass that carries the template.

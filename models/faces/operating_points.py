@@ -58,7 +58,8 @@ class _Measured(BaseModel):
     neighbours: Count
     enrolled_images: Count
     fused_frames: Count
-    """The threshold holds for any number of fused frames from 1 to this one."""
+    """Independent pictures: the threshold is the strictest of 1 to this number. The frames of
+    one passage, however many, are worth one or two of them."""
     threshold: float = Field(allow_inf_nan=False)
 
     @property
@@ -97,7 +98,7 @@ class ClaimPoint(_Measured):
     """
 
     gallery_size: Annotated[int, Field(ge=0)]
-    """How many riders were in the background, at least; 0: the cohort alone."""
+    """How many riders the background had; it serves at this size and above. 0: the cohort alone."""
     target_fmr: Annotated[float, Field(gt=0.0, lt=1.0)]
     margin: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
     fnmr: Share

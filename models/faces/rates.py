@@ -65,7 +65,7 @@ def share_below(searches: Searches, threshold: float) -> float:
 
 def share_reaching(searches: Searches, threshold: float) -> float:
     """The share of ``searches`` that reach ``threshold``: FPIR, of strangers' searches."""
-    return 1.0 - share_below(searches, threshold)
+    return float(np.mean(searches.values >= threshold))
 
 
 def resampled_thresholds(

@@ -27,6 +27,10 @@ Vectors = npt.NDArray[np.float32]
 
 Scores = npt.NDArray[np.float32]
 
+BACKGROUND_MIN = 1_000
+"""Nobody's faces fill a background up to this size. They are stand-ins: a station's own
+riders are the better background, and from here on the only one."""
+
 BACKGROUND_RIDERS_MAX = 2_000
 """At most so many riders join the background: it keeps the score of a large gallery on the
 scale that was measured, and the cost of a search small."""
@@ -104,16 +108,15 @@ def strangers(vectors: Vectors) -> Background:
 
 
 def gallery_background(templates: Vectors, nobody: Vectors | None) -> Background:
-    """The background of a gallery: its own riders (n, d), and the cohort's ``nobody`` (m, d).
-
-    The cohort carries a small gallery; the riders make it fit the people of this station.
-    """
+    """The background of a gallery: its own riders (n, d), and as many of ``nobody`` (m, d) as
+    a small gallery lacks."""
     count = min(len(templates), BACKGROUND_RIDERS_MAX)
     riders = np.linspace(0, len(templates) - 1, count).astype(np.intp)
     if nobody is None:
         return Background(templates[riders], riders)
-    rows = np.concatenate([riders, np.full(len(nobody), -1, dtype=np.intp)])
-    return Background(np.concatenate([templates[riders], nobody]), rows)
+    lacking = nobody[: max(0, BACKGROUND_MIN - count)]
+    rows = np.concatenate([riders, np.full(len(lacking), -1, dtype=np.intp)])
+    return Background(np.concatenate([templates[riders], lacking]), rows)
 
 
 def gallery_terms(templates: Vectors, background: Background, rule: ScoreRule) -> Scores:

@@ -7,7 +7,8 @@ verifier never has to guess how a number or a key was spelled.
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 import rfc8785
 
@@ -37,9 +38,52 @@ def parse_canonical(data: bytes) -> Any:
     ``1.0`` for ``1`` and escapes that need not be there all come out different.
     """
     try:
+        return _parse_plain(data)
+    except _NotPlain:
+        pass  # only the full rules can tell
+    try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise CanonicalError("the message is not JSON") from error
     if canonical_bytes(value) != data:
         raise CanonicalError("the message is JSON but not in its canonical form (RFC 8785)")
     return value
+
+
+class _NotPlain(Exception):
+    """The data is not of the kind whose canonical form Python's own encoder writes."""
+
+
+def _parse_plain(data: bytes) -> Any:
+    """``parse_canonical`` for nearly everything that travels, ten times as fast.
+
+    Python's compact sorted JSON is RFC 8785 where all text is ASCII (so that keys sort
+    alike), integers are below 10**15 and fractions need no exponent: both then write the
+    shortest digits that give the number back. Raises ``_NotPlain`` for all else.
+    """
+    if not data.isascii() or _LONG_NUMBER.search(data):
+        raise _NotPlain
+    try:
+        value = _decoder.decode(data.decode("ascii"))
+        again = _encoder.encode(value)
+    except (ValueError, RecursionError) as error:
+        raise _NotPlain from error
+    if again.encode() != data:
+        raise _NotPlain
+    return value
+
+
+def _plain_fraction(text: str) -> float:
+    # JavaScript writes 1e-5 and 1.0 differently from Python.
+    if "e" in text or "E" in text or text.endswith(".0"):
+        raise _NotPlain
+    return float(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _NotPlain
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+_decoder = json.JSONDecoder(parse_float=_plain_fraction, parse_constant=_no_number)
+_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
