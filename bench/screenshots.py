@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 import pyotp
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 from rich.console import Console
 
 from facefare.cast import DemoFailed, default_cast
@@ -50,7 +50,7 @@ def screenshots(out: Path) -> None:
             story.verify()
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-                viewport = {"width": 1000, "height": 700}
+                viewport: ViewportSize = {"width": 1000, "height": 700}
                 page = browser.new_page(base_url=story.server, viewport=viewport)
                 _visit(page, story, out)
                 browser.close()
