@@ -24,10 +24,8 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "facefare"
 
 
-WRONG_PERSON = frozenset({"b789eb3b111c95159c56901cb9cc02ea7c44593fa9bd1e03c241b3b708c17c43"})
-"""SHA-256 of ``person/file`` of one more LFW picture with the wrong person on it, found
-because its score against its true owner is the highest of all non-mated ones. With it the
-threshold at 0.1 % would rest on a label (docs/calibration.md states both figures)."""
+DETECTION = "grey, then colour, then upsampled"
+"""How faces are found; part of a file's name, because other boxes make other embeddings."""
 
 
 def left_out(file: Path) -> frozenset[str]:
@@ -38,24 +36,9 @@ def left_out(file: Path) -> frozenset[str]:
         return frozenset(row[0] for row in csv.reader(lines, delimiter="\t") if row)
 
 
-def shows_another(picture: Path) -> bool:
-    """Whether ``picture`` is in ``WRONG_PERSON``."""
-    name = f"{picture.parent.name}/{picture.name}"
-    return hashlib.sha256(name.encode()).hexdigest() in WRONG_PERSON
-
-
-def cached_file(directory: Path, engine_id: str, leave_out: frozenset[str]) -> Path:
-    """Where the embeddings of ``directory`` are, or would be, kept."""
-    return _file_for(_pictures(directory, leave_out), engine_id)
-
-
-def _pictures(directory: Path, leave_out: frozenset[str]) -> list[Path]:
-    return [path for path in list_pictures(directory, leave_out) if not shows_another(path)]
-
-
 def _file_for(pictures: list[Path], engine_id: str) -> Path:
     facts = [f"{path.parent.name}/{path.name}:{path.stat().st_size}" for path in pictures]
-    name = hashlib.sha256("\n".join([engine_id, *facts]).encode()).hexdigest()[:24]
+    name = hashlib.sha256("\n".join([engine_id, DETECTION, *facts]).encode()).hexdigest()[:24]
     return cache_directory() / f"{engine_id.replace(':', '-')}-{name}.npz"
 
 
@@ -63,7 +46,7 @@ def cached_people(
     directory: Path, engine: Engine, progress: Progress | None, leave_out: frozenset[str]
 ) -> People:
     """``read_people`` over ``directory``, from the cache where that is possible."""
-    pictures = _pictures(directory, leave_out)
+    pictures = list_pictures(directory, leave_out)
     file = _file_for(pictures, engine.engine_id)
     if file.is_file():
         return load_people(file)

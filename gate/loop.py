@@ -112,7 +112,7 @@ class GateLoop:
             return Wait(track.quality.advice())
         if not track.frames:
             return Wait(HOLD_STILL)
-        verdict = recognise(self._knowledge.matcher, track)
+        verdict = recognise(self._knowledge.matcher, track, self._tracker.engine_id)
         # No liveness check was run: the operator switched it off, and every tap says so.
         liveness = Liveness(score=None, threshold=1.0)
         return decide(verdict, track.looks, liveness, self._knowledge.blocked)

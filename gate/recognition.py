@@ -74,6 +74,6 @@ def _templates(snapshot: GallerySnapshot) -> np.ndarray[tuple[int, int], np.dtyp
     return np.array(rows, dtype=np.float32).reshape(len(rows), snapshot.dimensions)
 
 
-def recognise(matcher: Matcher, track: Track) -> Match | Ambiguous | Unknown:
-    """Search the gallery for the fused face of ``track``."""
-    return matcher.search(track.fused(), track.frames, matcher.gallery.engine_id)
+def recognise(matcher: Matcher, track: Track, engine_id: str) -> Match | Ambiguous | Unknown:
+    """Search the gallery for the fused face of ``track``, embedded by ``engine_id``."""
+    return matcher.search(track.fused(), track.frames, engine_id)

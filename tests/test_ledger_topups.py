@@ -84,7 +84,7 @@ def test_a_top_up_is_in_the_ledgers_currency(town: Town) -> None:
         top_up(town.ledger, town.account(), Money(100, "EUR"), str(uuid4()), "desk")
 
 
-@pytest.mark.parametrize("bad", ["", "7", "A" * 32, str(uuid4()).upper()])
+@pytest.mark.parametrize("bad", ["", "7", "A" * 32, "A092B768-006F-4091-89B1-F64EA3B9FF4C"])
 def test_a_top_up_id_is_a_uuid_written_one_way(town: Town, bad: str) -> None:
     with pytest.raises(EntryRefused, match="UUID"):
         top_up(town.ledger, town.account(), cny(100), bad, "desk")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models.faces import matching, scoring
+from models.faces import ranking, scoring
 from models.faces.cohort import CohortError, read_cohort, shipped_cohort
+from models.faces.exact_index import ExactIndex
 from models.faces.matching import (
     Ambiguous,
     Gallery,
@@ -99,10 +101,10 @@ def test_one_search_gives_the_score_that_calibration_measures() -> None:
 def test_an_index_finds_what_a_full_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     riders = people(3000, seed=1)
     full = Matcher(gallery(riders), cohort(), point())
-    monkeypatch.setattr(matching, "INDEX_FROM", 100)
+    monkeypatch.setattr(ranking, "INDEX_FROM", 100)
     indexed = Matcher(gallery(riders), cohort(), point())
-    assert indexed._scorer is not None
-    assert indexed._scorer.index is not None
+    assert indexed._ranking is not None
+    assert indexed._ranking.index is not None
     probes = [pictures_of(riders[row], 1, seed=row)[0] for row in range(0, 3000, 60)]
     for probe in [*probes, *people(50, seed=4)]:
         ours, theirs = indexed.search(probe, 1, ENGINE), full.search(probe, 1, ENGINE)
@@ -116,7 +118,7 @@ def test_an_index_that_cannot_prove_its_answer_searches_everything(
 ) -> None:
     """More equal templates than candidates: the second best lies outside the candidates too."""
     riders = np.concatenate([people(300, seed=1), np.repeat(people(1, seed=2), 400, axis=0)])
-    monkeypatch.setattr(matching, "INDEX_FROM", 100)
+    monkeypatch.setattr(ranking, "INDEX_FROM", 100)
     # The 400 would be each other's whole background, and score nothing, were all in it.
     monkeypatch.setattr(scoring, "BACKGROUND_RIDERS_MAX", 3)
     matcher = Matcher(gallery(riders), cohort(), point())
@@ -128,7 +130,7 @@ def test_an_index_that_cannot_prove_its_answer_searches_everything(
 def test_the_candidates_limit_is_above_every_row_left_out() -> None:
     riders = people(5000, seed=1)
     terms = np.random.default_rng(2).uniform(0.1, 0.3, len(riders)).astype(np.float32)
-    index = matching.ExactIndex(riders, terms)
+    index = ExactIndex(riders, terms)
     for probe in people(30, seed=3):
         found = index.candidates(probe, 50)
         exact = riders @ probe - terms
@@ -323,8 +325,6 @@ def test_a_pass_without_a_template_is_refused(bad: Any) -> None:
 
 
 def test_the_shipped_cohort_is_nobody() -> None:
-    from importlib import resources
-
     file = resources.files("models.faces") / "tables" / "dlib-resnet-1.npz"
     made, about = read_cohort(file)
     assert made.vectors.shape == (about["samples"], 128)

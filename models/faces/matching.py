@@ -17,28 +17,23 @@ the digits of a phone or by a pass that carries the template.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from models.faces.cohort import Cohort
-from models.faces.errors import FaceError
-from models.faces.exact_index import ExactIndex
+from models.faces.gallery import Gallery, MatchingError
 from models.faces.operating_points import ClaimPoint, OperatingPoint
+from models.faces.ranking import Best, Ranking, rank
 from models.faces.scoring import (
     Background,
     EmbeddingRefused,
-    ProbeTerms,
     ScoreRule,
-    Scores,
     Vectors,
     check_vectors,
     fuse,
     gallery_background,
-    gallery_terms,
-    probe_terms,
     strangers,
 )
 
@@ -52,55 +47,6 @@ __all__ = [
     "Verifier",
     "fuse",
 ]
-
-INDEX_FROM = 50_000
-"""Below this size a plain matrix product is as quick as an index."""
-
-_CANDIDATES = 128
-
-
-class MatchingError(FaceError):
-    """Parts that do not belong together: engines, cohorts, sizes, numbers of frames."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gallery:
-    """The riders a gate may recognise: row i of ``templates`` belongs to ``accounts[i]``.
-
-    ``templates``: float32 (n, dimensions), unit rows (1e-3). A non-contiguous array is
-    copied; another type or shape, NaN, or another length raises ``EmbeddingRefused``.
-    An empty gallery has shape (0, dimensions).
-    """
-
-    engine_id: str
-    version: int
-    accounts: tuple[str, ...]
-    templates: Vectors
-
-    def __post_init__(self) -> None:
-        templates = check_vectors(self.templates, "the gallery's templates").view()
-        templates.flags.writeable = False
-        object.__setattr__(self, "templates", templates)
-        if len(self.accounts) != len(templates):
-            raise MatchingError(
-                f"the gallery names {len(self.accounts)} accounts for {len(templates)} templates"
-            )
-        if len(set(self.accounts)) != len(self.accounts):
-            raise MatchingError("the gallery holds an account twice; a rider has one template")
-
-    def only(self, accounts: Collection[str]) -> Gallery:
-        """The part of the gallery that belongs to ``accounts``; unknown ones are left out."""
-        wanted = set(accounts)
-        return self._rows([row for row, who in enumerate(self.accounts) if who in wanted])
-
-    def without(self, accounts: Collection[str]) -> Gallery:
-        """The gallery of everybody but ``accounts``."""
-        unwanted = set(accounts)
-        return self._rows([row for row, who in enumerate(self.accounts) if who not in unwanted])
-
-    def _rows(self, rows: list[int]) -> Gallery:
-        kept = tuple(self.accounts[row] for row in rows)
-        return Gallery(self.engine_id, self.version, kept, self.templates[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +90,6 @@ class Unknown:
 Result = Match | Ambiguous | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class _Best:
-    """The two best rows; ``second`` is -1 in a gallery of one."""
-
-    first: int
-    second: int
-    score: float
-    margin: float
-
-
 class Matcher:
     """Searches one gallery at one operating point. Build a new one for a new gallery version."""
 
@@ -168,7 +104,7 @@ class Matcher:
         self.point = point
         self._rule = point.rule
         self._background = gallery_background(gallery.templates, cohort.vectors if cohort else None)
-        self._scorer = _scorer(gallery.templates, self._background, self._rule)
+        self._ranking = _ranking(gallery.templates, self._background, self._rule)
 
     def search(self, probe: npt.NDArray[np.generic], frames: int, engine_id: str) -> Result:
         """Who is ``probe`` (d,), fused from ``frames`` frames by ``engine_id``?
@@ -177,7 +113,7 @@ class Matcher:
         ``MatchingError`` for the embedding of another engine.
         """
         vector = _check_probe(probe, frames, engine_id, self.gallery)
-        best = self._scorer.best(vector) if self._scorer else None
+        best = self._ranking.best(vector) if self._ranking else None
         return _decide(best, self.gallery, self.point, frames)
 
 
@@ -209,46 +145,11 @@ class Verifier:
         others = self.gallery.without(claimed.accounts)
         background = gallery_background(others.templates, self._nobody)
         everybody = strangers(background.vectors)
-        scorer = _scorer(claimed.templates, everybody, self.point.rule)
-        return _decide(scorer.best(vector) if scorer else None, claimed, self.point, frames)
+        ranking = _ranking(claimed.templates, everybody, self.point.rule)
+        return _decide(ranking.best(vector) if ranking else None, claimed, self.point, frames)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scorer:
-    """Exact scores of one probe against ``templates``; ``index`` only saves reading them all."""
-
-    templates: Vectors
-    terms: Scores
-    background: Background
-    rule: ScoreRule
-    index: ExactIndex | None = field(default=None)
-
-    def best(self, probe: Vectors) -> _Best:
-        near = probe_terms(probe[None], self.background, self.rule)
-        everybody = np.arange(len(self.templates))
-        if self.index is None:
-            return _two_best(self._scores(probe, near, everybody), everybody)
-        found = self.index.candidates(probe, _CANDIDATES)
-        # Riders near the probe gain by being left out of its background: always re-scored.
-        gaining = near.riders[0][near.riders[0] >= 0]
-        rows = np.union1d(found.rows, gaining)
-        best = _two_best(self._scores(probe, near, rows), rows)
-        if best.score - best.margin > found.limit - float(near.everybody[0]):
-            return best
-        return _two_best(self._scores(probe, near, everybody), everybody)
-
-    def _scores(self, probe: Vectors, near: ProbeTerms, rows: npt.NDArray[np.intp]) -> Scores:
-        """The scores of ``rows``, which are in ascending order."""
-        every = len(rows) == len(self.templates)
-        part = self.templates if every else self.templates[rows]
-        scores = part @ probe - (self.terms if every else self.terms[rows])
-        scores -= near.everybody[0]
-        inside = near.riders[0] >= 0
-        scores[np.searchsorted(rows, near.riders[0][inside])] += near.allowance[0][inside]
-        return np.asarray(scores, dtype=np.float32)
-
-
-def _scorer(templates: Vectors, background: Background, rule: ScoreRule) -> _Scorer | None:
+def _ranking(templates: Vectors, background: Background, rule: ScoreRule) -> Ranking | None:
     """None for an empty gallery."""
     if not len(templates):
         return None
@@ -257,23 +158,11 @@ def _scorer(templates: Vectors, background: Background, rule: ScoreRule) -> _Sco
             f"a background of {len(background.vectors)} faces is too small for this score; "
             "use the engine's cohort or enrol more riders"
         )
-    terms = gallery_terms(templates, background, rule)
-    index = ExactIndex(templates, terms) if len(templates) > INDEX_FROM else None
-    return _Scorer(templates, terms, background, rule, index)
-
-
-def _two_best(scores: Scores, rows: npt.NDArray[np.intp]) -> _Best:
-    first = int(scores.argmax())
-    score = float(scores[first])
-    if len(scores) == 1:
-        return _Best(int(rows[first]), -1, score, score)
-    scores[first] = -np.inf
-    second = int(scores.argmax())
-    return _Best(int(rows[first]), int(rows[second]), score, score - float(scores[second]))
+    return rank(templates, background, rule)
 
 
 def _decide(
-    best: _Best | None, gallery: Gallery, point: OperatingPoint | ClaimPoint, frames: int
+    best: Best | None, gallery: Gallery, point: OperatingPoint | ClaimPoint, frames: int
 ) -> Result:
     evidence = (frames, gallery.engine_id, gallery.version)
     if best is None:

@@ -106,6 +106,11 @@ class Tracker:
         self.tracks: list[Track] = []
         self.sightings = 0
 
+    @property
+    def engine_id(self) -> str:
+        """Whose embeddings the tracks carry."""
+        return self._engine.engine_id
+
     def observe(self, frame: Frame, now_s: float) -> bool:
         """Take the next frame; True if it was searched for faces and ``tracks`` is fresh."""
         self._frame_number += 1
