@@ -83,6 +83,11 @@ class Desk:
         )
         return _found(_ACCOUNT, answer)
 
+    def erase(self, rider_id: str) -> None:
+        """Erase the rider with this reference."""
+        page = self._page(f"/enrollment/riders/{rider_id}")
+        self._post(f"/enrollment/riders/{rider_id}/erase", {"csrf_token": _found(_CSRF, page)})
+
     def top_up(self, account: str, amount: str) -> None:
         """Take ``amount`` (major units) in cash for ``account``."""
         page = self._page("/finance/top-up")

@@ -55,6 +55,7 @@ Decision = Open | Wait | AskSecondFactor | Refuse
 NOT_RECOGNISED = "Not recognised. Please use your card, ticket or the staffed gate."
 TWO_RIDERS = "Two riders look alike here. Please use your card, ticket or the staffed gate."
 NOT_LIVE = "This looks like a picture. Please use your card, ticket or the staffed gate."
+NO_GALLERY = "Faces are not recognised here now. Please use your card, ticket or the staffed gate."
 HOLD_STILL = "Look at the camera."
 
 

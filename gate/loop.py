@@ -12,7 +12,15 @@ from datetime import datetime
 
 from uuid6 import uuid7
 
-from gate.decision import HOLD_STILL, Decision, Liveness, Wait, decide
+from gate.decision import (
+    HOLD_STILL,
+    NO_GALLERY,
+    AskSecondFactor,
+    Decision,
+    Liveness,
+    Wait,
+    decide,
+)
 from gate.display import Display
 from gate.door import Door
 from gate.identity import GateIdentity
@@ -28,9 +36,12 @@ from models.wire.times import format_utc, parse_utc
 
 @dataclass
 class Knowledge:
-    """What the gate knows from elsewhere; the sync threads replace it, the loop reads it."""
+    """What the gate knows from elsewhere; the sync threads replace it, the loop reads it.
 
-    matcher: Matcher
+    ``matcher`` is None while there is no gallery that may be searched.
+    """
+
+    matcher: Matcher | None
     blocked: dict[str, str]
 
 
@@ -112,7 +123,10 @@ class GateLoop:
             return Wait(track.quality.advice())
         if not track.frames:
             return Wait(HOLD_STILL)
-        verdict = recognise(self._knowledge.matcher, track, self._tracker.engine_id)
+        matcher = self._knowledge.matcher
+        if matcher is None:
+            return AskSecondFactor(NO_GALLERY)
+        verdict = recognise(matcher, track, self._tracker.engine_id)
         # No liveness check was run: the operator switched it off, and every tap says so.
         liveness = Liveness(score=None, threshold=1.0)
         return decide(verdict, track.looks, liveness, self._knowledge.blocked)

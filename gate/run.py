@@ -95,10 +95,9 @@ class RunningGate:
         self._measured = Measured.shipped(engine.engine_id)
         snapshot = _newest_gallery(identity, client)
         self._version = snapshot.version
-        self._knowledge = Knowledge(
-            make_matcher(snapshot, self._measured), _blocked(identity, client)
-        )
-        point = self._knowledge.matcher.point
+        matcher = make_matcher(snapshot, self._measured)
+        self._knowledge = Knowledge(matcher, _blocked(identity, client))
+        point = matcher.point
         self._tracker = Tracker(engine, fused_frames=point.fused_frames)
         self.loop = GateLoop(
             identity,
@@ -156,6 +155,9 @@ class RunningGate:
         self._knowledge.blocked = sync.fetch_blocked(self._identity, self._client)
         snapshot = sync.fetch_gallery(self._identity, self._client, self._version)
         if snapshot is not None:
+            # Fail closed: should the new gallery not be usable, the old one may hold riders
+            # who have left since, and must not be searched either.
+            self._knowledge.matcher = None
             self._knowledge.matcher = make_matcher(snapshot, self._measured)
             self._version = snapshot.version
         return False

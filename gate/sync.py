@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gate.client import TAPS_PER_REQUEST_MAX, Client
-from gate.errors import GateError, ServerUnreachable
+from gate.errors import ServerUnreachable
 from gate.identity import GateIdentity
 from gate.outbox import Outbox
+from models.errors import FacefareError
 from models.wire.gallery import GallerySnapshot, open_gallery
 
 PAUSE_S_MIN = 0.5
@@ -132,12 +133,17 @@ class Repeating:
             try:
                 more = self._work()
                 failures, self.problem = 0, ""
-            except GateError as error:
+            except FacefareError as error:
                 more = False
                 failures += 1
                 if str(error) != self.problem:
                     log.warning("%s: %s", self._thread.name, error)
                 self.problem = str(error)
+            except Exception:
+                # A thread that ends would be a gate that silently stops delivering.
+                log.exception("%s: unexpected; trying again", self._thread.name)
+                more = False
+                failures += 1
             if not more:
                 self._wake.wait(self._next_pause_s(failures))
                 self._wake.clear()

@@ -154,8 +154,13 @@ class Station:
         with closing(sqlite3.connect(self.data.fares_db)) as connection:
             return connection.execute(query).fetchall()
 
-    def charged(self) -> list[str]:
-        """The account of every ride in the ledger, in order."""
+    def riders(self, query: str) -> list[tuple[Any, ...]]:
+        """Read enrollment's database as it lies on disk."""
+        with closing(sqlite3.connect(self.data.riders_db)) as connection:
+            return connection.execute(query).fetchall()
+
+    def charged(self) -> list[str | None]:
+        """The account of every ride in the ledger, in order; None where it was erased."""
         query = "SELECT account_id FROM entry WHERE kind = 'ride' ORDER BY seq"
         return [account for (account,) in self.rows(query)]
 

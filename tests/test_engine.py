@@ -186,3 +186,32 @@ def test_a_missing_models_package_is_an_error_and_not_the_end_of_the_process(
     monkeypatch.setattr(builtins, "quit", lambda: sys.exit(0), raising=False)
     with pytest.raises(EngineUnavailable, match="setuptools<81"):
         import_face_recognition()
+
+
+def test_thirty_faces_are_found_and_embedded_at_once(engine: DlibEngine, data: Path) -> None:
+    people = sorted((data / "faces" / "lfw").iterdir())[:30]
+    pictures = [read_rgb(sorted(person.iterdir())[0]) for person in people]
+    wall = np.vstack([np.hstack(pictures[row * 6 : row * 6 + 6]) for row in range(5)])
+    faces = DlibEngine.load(detect_side_max=1600).find(wall, thorough=True)
+    assert len(faces) >= 28
+    rows = engine.embed(wall, faces)
+    assert rows.shape == (len(faces), 128)
+    strangers = rows @ rows.T - np.eye(len(faces))
+    assert float(strangers.max()) < 0.97  # thirty different people
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_face_cut_by_the_border_is_embedded_without_harm(
+    engine: DlibEngine, portrait: Frame, side: str
+) -> None:
+    (face,) = engine.find(portrait)
+    box = face.box
+    cut = {
+        "left": portrait[:, box.left + box.width // 4 :],
+        "right": portrait[:, : box.right - box.width // 4],
+        "top": portrait[box.top + box.height // 4 :],
+        "bottom": portrait[: box.bottom - box.height // 6],
+    }[side]
+    frame = np.ascontiguousarray(cut)
+    rows = engine.embed(frame, engine.find(frame, thorough=True))
+    assert np.isfinite(rows).all()

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from facefare.desk import Desk
 from facefare.walkup import write_walkups
 from gate import run, sync
 from gate.camera import recorded
@@ -211,3 +212,22 @@ def test_a_rider_who_comes_back_at_once_is_not_charged_twice(
     _, said = station.replay(gate, crowd_clip, engine)
     assert station.charged() == [account]
     assert "already passed" in said
+
+
+def test_an_erased_rider_is_a_stranger_at_the_gate_and_in_the_ledger(
+    station: Station, engine: DlibEngine, stills: Path, crowd_clip: Path
+) -> None:
+    account = station.enroll([stills / "obama.jpg"])
+    gate = station.add_gate("hall-1")
+    station.replay(gate, crowd_clip, engine, to_s=4.0)
+    assert station.charged() == [account]
+    ((rider_id,),) = station.riders("SELECT rider_id FROM rider")
+    with Desk(station.server, station.credentials()) as desk:
+        desk.erase(rider_id)
+    summary, said = station.replay(gate, crowd_clip, engine)
+    assert summary.opened == 0
+    assert "already passed" not in said, "the gate still knows who this is"
+    assert station.charged() == [None], "the ride is still linked to somebody"
+    station.verify()
+    stored = b"".join(path.read_bytes() for path in station.data.path.rglob("*") if path.is_file())
+    assert account.encode() not in stored
