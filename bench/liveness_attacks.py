@@ -156,7 +156,10 @@ def _compressed(frames: Iterator[Frame], manner: Manner) -> list[Frame]:
 
 def _as_jpeg(frame: Frame, quality: int) -> Frame:
     _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+    shown = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    if shown is None:
+        raise ValueError("OpenCV cannot read the JPEG it has just written")
+    return np.ascontiguousarray(shown[..., ::-1], dtype=np.uint8)
 
 
 def _as_video(frames: Iterator[Frame]) -> list[Frame]:

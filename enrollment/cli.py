@@ -104,7 +104,7 @@ def add_one(name: str, station: str, direction: str, as_json: bool, data: DataDi
         _print_json({"gate": name, "station": station, "direction": direction, "code": code})
         return
     click.echo(f"Provision {name} within 24 hours, on the gate itself:")
-    click.echo(f"  facefare gate provision --server http://SERVER:8420 --code {code}")
+    click.echo(f"  facefare gate provision --server https://SERVER --code {code}")
 
 
 @gates.command("list")

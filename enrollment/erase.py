@@ -1,9 +1,9 @@
-"""Take a face back: delete the rider's data key first, then everything that names them.
+"""Take a face back: the data key first, then the template, the account, and the person.
 
-Once the data key is gone no copy of the template can be opened, on this machine or in any
-backup. The rows follow in one transaction that also moves the gallery version, so that the
-gates drop the rider at their next refresh. The fare account is closed on the way: its rides stay in
-the ledger, linked to nobody.
+Once the data key is gone no copy of the template in the databases or their backups can be
+opened. Deleting the template moves the gallery version, so that every gate drops its own
+copy at its next refresh; this does not wait for the ledger. Then the fare account is
+closed (its rides stay, linked to nobody), and last the rows that name the rider go.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ def erase_rider(enrollment: Enrollment, rider_id: str) -> None:
             raise EnrollmentRefused(f"There is no rider {rider_id}; check the reference.")
         account_id = rider.account_id
     enrollment.vault.erase(data_key_name(rider_id))
+    with writing(enrollment.riders) as session:
+        session.exec(delete(Template).where(col(Template.rider_id) == rider_id))
+        move_gallery_version(session)  # from here on no gate gets the rider, whatever follows
     enrollment.close_account(account_id)
     with writing(enrollment.riders) as session:
-        for table in (Template, Consent, RiderStation, Rider):
+        for table in (Consent, RiderStation, Rider):
             session.exec(delete(table).where(col(table.rider_id) == rider_id))
-        move_gallery_version(session)
     forget_old_pages(enrollment.riders)

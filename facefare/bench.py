@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-NAMES = ("engine", "search", "accuracy")
+NAMES = ("engine", "search", "accuracy", "charge", "log")
 
 
 @click.command()

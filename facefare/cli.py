@@ -17,6 +17,7 @@ _COMMANDS = {
     "gates": "enrollment.cli:gates",
     "gate": "gate.cli:gate",
     "ledger": "ledger.cli:ledger",
+    "db": "ledger.db_cli:db",
     "faces": "facefare.faces:faces",
     "bench": "facefare.bench:bench",
 }

@@ -14,6 +14,7 @@ from ledger.once import EntryConflict
 from ledger.proving import NothingToProve
 from models.database import DatabaseUnusable
 from models.errors import FacefareError
+from models.faces.errors import EngineUnavailable, ModelFileError
 from models.vault import VaultError
 from models.wire.tokens import TokenRefused
 
@@ -25,6 +26,8 @@ _STATUS: tuple[tuple[type[FacefareError], int], ...] = (
     (CheckpointRefused, 503),
     (CheckpointMoved, 503),
     (VaultError, 503),
+    (EngineUnavailable, 503),
+    (ModelFileError, 503),
     (EntryConflict, 409),
     (AccountError, 404),
     (NothingToProve, 404),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask, Response, render_template
+from flask import Flask, Response, render_template, request
 from flask_wtf.csrf import CSRFProtect
 from gunicorn.app.base import BaseApplication
 
@@ -32,6 +32,7 @@ from models.log.notes import verifier_key
 from models.settings import DataDirectory
 
 THREADS = 8
+FORM_BYTES_MAX = 4_000_000  # forms and batches of taps; photos are allowed to signed-in staff
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
@@ -54,9 +55,16 @@ def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=https,
         PERMANENT_SESSION_LIFETIME=SESSION_LIFETIME,
-        MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX,
+        MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
         WTF_CSRF_SSL_STRICT=https,
     )
+
+    @app.before_request  # before CSRFProtect, which reads the whole form
+    def allow_photos() -> None:
+        staff = signed_in()
+        if request.endpoint == "enrollment.enroll" and staff and staff.roles & set(DESK_ROLES):
+            request.max_content_length = REQUEST_BYTES_MAX
+
     csrf = CSRFProtect(app)
     ledger = Ledger.open(data)
     enrollment = Enrollment.open(
@@ -119,7 +127,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load_config(self) -> None:
         for name, value in {
-            "bind": f"{self._host}:{self._port}",
+            "bind": f"[{self._host}]:{self._port}"
+            if ":" in self._host
+            else f"{self._host}:{self._port}",
             "workers": 1,
             "worker_class": "gthread",
             "threads": THREADS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 import enrollment.store
 import ledger.ledger
 from facefare.cli import data_option
-from models.settings import TEMPLATE, DataDirectory, make_directories
+from models.settings import TEMPLATE, DataDirectory, make_directories, parse_settings
 from models.wire.keys import write_private_file
 
 SESSION_KEY_BYTES = 32
@@ -21,13 +22,18 @@ def make_data(data: DataDirectory, operator: str, origin: str) -> None:
 
     Raises ``SettingsError`` where the directory is in use or cannot be written.
     """
+    text = TEMPLATE.format(operator=_escaped(operator), origin=_escaped(origin))
+    parse_settings(text, data.settings_file)
     make_directories(data)
     enrollment.store.create_stores(data)
     ledger.ledger.create(data)
     write_private_file(data.session_key, os.urandom(SESSION_KEY_BYTES))
-    data.settings_file.write_text(
-        TEMPLATE.format(operator=operator, origin=origin), encoding="utf-8"
-    )
+    data.settings_file.write_text(text, encoding="utf-8")
+
+
+def _escaped(text: str) -> str:
+    """The inside of a TOML string; JSON's escapes are valid in it."""
+    return json.dumps(text)[1:-1]
 
 
 @click.command()
@@ -43,7 +49,6 @@ def init(data: Path, operator: str, origin: str) -> None:
     """Make the data directory: databases, keys and settings."""
     made = DataDirectory(data)
     make_data(made, operator, origin)
-    made.settings()
     click.echo(f"Made {data}. Next: look at {made.settings_file}, then")
     click.echo("  facefare staff add NAME --role admin")
     click.echo("  facefare serve")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import numpy as np
@@ -81,6 +82,14 @@ def _rgb(picture: cv2.typing.MatLike) -> Frame:
     return np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
+def _without_password(source: str) -> str:
+    """The source as it may stand in a log: a camera's address often carries its password."""
+    parts = urlsplit(source)
+    if "@" not in parts.netloc:
+        return source
+    return urlunsplit(parts._replace(netloc="…@" + parts.netloc.rpartition("@")[2]))
+
+
 class Camera:
     """The newest frame of a camera, read by a thread that reconnects by itself.
 
@@ -89,6 +98,7 @@ class Camera:
 
     def __init__(self, source: str) -> None:
         self._source: int | str = int(source) if source.isdigit() else source
+        self._name = _without_password(source)
         self._newest: TimedFrame | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -99,7 +109,7 @@ class Camera:
         capture = self._open()
         if capture is None:
             raise CameraError(
-                f"the camera {self._source} gives no picture; check the cable, the address "
+                f"the camera {self._name} gives no picture; check the cable, the address "
                 "and whether another program uses it"
             )
         capture.release()
@@ -116,7 +126,8 @@ class Camera:
         last: TimedFrame | None = None
         while not self._stop.is_set():
             with self._changed:
-                self._changed.wait(0.5)
+                if self._newest is last:
+                    self._changed.wait(0.5)
                 newest = self._newest
             if newest is None or newest is last:
                 continue
@@ -136,12 +147,19 @@ class Camera:
         while not self._stop.is_set():
             capture = self._open()
             if capture is None:
-                log.warning("the camera %s does not answer", self._source)
+                log.warning("the camera %s does not answer", self._name)
                 self._stop.wait(pause_s)
                 pause_s = min(RECONNECT_S_MAX, pause_s * 2)
                 continue
             pause_s = RECONNECT_S_MIN
-            self._read_until_lost(capture)
+            try:
+                self._read_until_lost(capture)
+            except cv2.error as error:
+                # One picture that cannot be converted must not end the reader for good.
+                log.warning(
+                    "the camera %s gave a picture that cannot be read: %s", self._name, error
+                )
+            self._stop.wait(RECONNECT_S_MIN)  # a camera that gives up at once is not hammered
 
     def _read_until_lost(self, capture: cv2.VideoCapture) -> None:
         try:

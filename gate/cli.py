@@ -10,7 +10,14 @@ from pathlib import Path
 import click
 
 from gate import client, run
-from gate.identity import GateFile, GateIdentity, load_identity, make_keys, save_identity
+from gate.identity import (
+    GateFile,
+    GateIdentity,
+    load_identity,
+    make_keys,
+    safe_server,
+    save_identity,
+)
 from gate.outbox import Outbox
 from models.wire.keys import base64url, raw_public
 
@@ -44,6 +51,7 @@ def gate() -> None:
 @_json
 def provision(server: str, code: str, directory: Path, as_json: bool) -> None:
     """Make this gate's keys and make them known to the server."""
+    server = safe_server(server)
     signing_key, box_key = make_keys(directory)
     answer = client.provision(
         server,
@@ -52,11 +60,11 @@ def provision(server: str, code: str, directory: Path, as_json: bool) -> None:
         base64url(raw_public(box_key.public_key())),
     )
     file = GateFile(
-        gate=answer["gate"],
-        station=answer["station"],
-        direction=answer["direction"],
-        server=server.rstrip("/"),
-        enrollment_key=answer["enrollment_key"]["x"],
+        gate=answer.gate,
+        station=answer.station,
+        direction=answer.direction,
+        server=server,
+        enrollment_key=answer.enrollment_key.x,
     )
     save_identity(directory, file)
     if as_json:

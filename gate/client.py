@@ -8,12 +8,29 @@ from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ValidationError
 
 from gate.errors import ServerRefused, ServerUnreachable
+from models.wire.tap import Direction
 from models.wire.tokens import Request, issue_gate_token
 
 TIMEOUT_S = 5.0
 TAPS_PER_REQUEST_MAX = 512
+
+
+class EnrollmentKey(BaseModel):
+    """The key that signs galleries, as a JWK."""
+
+    x: str
+
+
+class Provisioned(BaseModel):
+    """What the server tells a new gate about itself."""
+
+    gate: str
+    station: str
+    direction: Direction
+    enrollment_key: EnrollmentKey
 
 
 class Client:
@@ -61,8 +78,13 @@ class Client:
 
 def checked(response: httpx.Response) -> httpx.Response:
     """Return a good response; raise what a bad one says (RFC 9457 ``detail``)."""
-    if response.status_code < 400:
+    if response.is_success:
         return response
+    if response.is_redirect:
+        raise ServerRefused(
+            f"the server answers with a redirect to {response.headers.get('location', '?')}; "
+            "use that address"
+        )
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
@@ -72,7 +94,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     raise ServerRefused(f"the server refuses this gate: {detail}")
 
 
-def provision(server: str, code: str, public_key: str, box_key: str) -> dict[str, Any]:
+def provision(server: str, code: str, public_key: str, box_key: str) -> Provisioned:
     """Spend a one-time code; return the gate's name, station, direction and the server's keys."""
     try:
         response = httpx.post(
@@ -84,5 +106,9 @@ def provision(server: str, code: str, public_key: str, box_key: str) -> dict[str
         raise ServerUnreachable(
             f"the server at {server} does not answer ({error}); check the address"
         ) from error
-    answer: dict[str, Any] = checked(response).json()
-    return answer
+    try:
+        return Provisioned.model_validate_json(checked(response).content)
+    except ValidationError as error:
+        raise ServerUnreachable(
+            f"what answers at {server} is not a Facefare server; check the address"
+        ) from error

@@ -6,6 +6,7 @@ GATE/box.pem          X25519, made here; the gallery is encrypted to it
 GATE/outbox.sqlite    signed taps
 GATE/gallery.sealed   the newest gallery, exactly as received
 GATE/standings.json   accounts that may not ride, with the reason
+GATE/operating-points.json   the operator's own table, where there is one
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gate.errors import GateConfigError
+from models.faces.engine import Box, Frame
 from models.wire.keys import (
     from_base64url,
     load_box_key,
@@ -27,6 +31,20 @@ from models.wire.keys import (
     save_private_key,
 )
 from models.wire.tap import Direction, ShortName
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def safe_server(address: str) -> str:
+    """The address of a server to talk to; ``GateConfigError`` if it would be in the clear."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise GateConfigError(f"{address!r} is not an http:// or https:// address")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise GateConfigError(
+            f"{address} is another machine, and nothing may travel there in the clear; use https://"
+        )
+    return address.rstrip("/")
 
 
 class GateFile(BaseModel):
@@ -39,6 +57,27 @@ class GateFile(BaseModel):
     direction: Direction
     server: str
     enrollment_key: str  # Ed25519, base64url: signs the gallery
+    zone: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
+    face_share_min: Fraction = 0.1
+
+    @field_validator("server")
+    @classmethod
+    def _is_safe(cls, value: str) -> str:
+        return safe_server(value)
+
+    def sees(self, box: Box, frame: Frame) -> bool:
+        """Whether a face stands in the gate's zone: near enough, and in its part of the picture.
+
+        ``zone`` is left, top, right, bottom as shares of the picture; the face's centre has to
+        lie in it. ``face_share_min`` is the least width of a face as a share of the picture's:
+        whoever walks past at a distance has not asked to be let through, and is never searched.
+        """
+        height, width = frame.shape[:2]
+        left, top, right, bottom = self.zone
+        across = (box.left + box.right) / 2 / width
+        down = (box.top + box.bottom) / 2 / height
+        near = bool(box.width >= self.face_share_min * width)
+        return bool(near and left <= across <= right and top <= down <= bottom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +102,10 @@ class GateIdentity:
         return self.path / "gallery.sealed"
 
     @property
+    def table_path(self) -> Path:
+        return self.path / "operating-points.json"
+
+    @property
     def standings_path(self) -> Path:
         return self.path / "standings.json"
 
@@ -71,6 +114,7 @@ def make_keys(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
     """Make the gate's two keys in ``path``, or return those that an earlier try left there."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
         if (path / "gate.toml").exists():
             raise GateConfigError(f"{path} is provisioned already; choose another --dir")
         if not (path / "signing.pem").exists():
@@ -85,7 +129,9 @@ def make_keys(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
 def save_identity(path: Path, file: GateFile) -> None:
     """Write ``gate.toml``. JSON strings are valid TOML strings."""
     lines = [f"{name} = {json.dumps(value)}" for name, value in file.model_dump().items()]
-    (path / "gate.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fresh = path / "gate.toml.new"
+    fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fresh.replace(path / "gate.toml")
 
 
 def load_identity(path: Path) -> GateIdentity:
@@ -96,7 +142,7 @@ def load_identity(path: Path) -> GateIdentity:
         raise GateConfigError(
             f"{path} is not a provisioned gate; run 'facefare gate provision' first"
         ) from error
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise GateConfigError(f"{path / 'gate.toml'} cannot be read: {error}") from error
     return GateIdentity(
         path, file, load_signing_key(path / "signing.pem"), load_box_key(path / "box.pem")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from uuid6 import uuid7
 
@@ -27,7 +28,7 @@ from gate.identity import GateIdentity
 from gate.outbox import Outbox
 from gate.passage import Candidate, OpenDoor, Phase, Policy, Show, State, may_decide, step
 from gate.recognition import recognise
-from models.faces.engine import Box, Frame
+from models.faces.engine import Frame
 from models.faces.matching import Matcher
 from models.faces.tracking import Track, Tracker, nearest
 from models.wire.tap import Tap
@@ -68,7 +69,6 @@ class GateLoop:
         display: Display,
         wall_clock: Callable[[], datetime],
         policy: Policy | None = None,
-        in_zone: Callable[[Box], bool] = lambda box: True,
     ) -> None:
         self._identity = identity
         self._knowledge = knowledge
@@ -78,7 +78,6 @@ class GateLoop:
         self._display = display
         self._wall_clock = wall_clock
         self._policy = policy or Policy()
-        self._in_zone = in_zone
         self._state: State | None = None
         self.tally = Tally()
 
@@ -100,15 +99,15 @@ class GateLoop:
     def _remembered(self, now_s: float) -> State:
         """The anti-passback memory of an earlier run, from the taps still on disk."""
         now = self._wall_clock()
-        return State(
-            passed={
-                account: now_s - (now - parse_utc(at)).total_seconds()
-                for account, at in self._outbox.recent()
-            }
-        )
+        ages = {
+            account: (now - parse_utc(at)).total_seconds() for account, at in self._outbox.recent()
+        }
+        # A tap "from the future" means that the clock was set back: it says nothing about when.
+        return State(passed={account: now_s - age for account, age in ages.items() if age >= 0})
 
     def _candidate(self, frame: Frame, state: State) -> Candidate | None:
-        track = nearest(self._tracker.tracks, self._in_zone)
+        in_zone = partial(self._identity.file.sees, frame=frame)
+        track = nearest(self._tracker.tracks, in_zone)
         if track is None:
             return None
         if may_decide(state, track.track_id):

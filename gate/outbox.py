@@ -37,11 +37,13 @@ KEPT_AFTER_ANSWER = 1000
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many taps wait for the ledger, were accepted by it, or need somebody to look."""
+    """How many taps wait for the ledger or were accepted; refused and quarantined ones were
+    not charged and need somebody to look."""
 
     pending: int
     accepted: int
     refused: int
+    quarantined: int
 
 
 class Outbox:
@@ -93,12 +95,16 @@ class Outbox:
                 (limit,),
             ).fetchall()
 
-    def settle(self, tap_id: str, status: str, answer: str) -> None:
-        """Record the ledger's answer: ``accepted`` or ``refused``; then prune old ones."""
+    def settle(self, answers: list[tuple[str, str, str]]) -> None:
+        """Record the ledger's answers, (tap_id, status, answer), and prune old accepted taps.
+
+        ``status`` is ``accepted``, ``refused`` or ``quarantined``; only accepted taps are ever
+        pruned. One transaction: the door's next tap waits for one write, not for hundreds.
+        """
         with closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                "UPDATE tap SET status = ?, answer = ? WHERE tap_id = ?", (status, answer, tap_id)
+            connection.executemany(
+                "UPDATE tap SET status = ?2, answer = ?3 WHERE tap_id = ?1", answers
             )
             connection.execute(
                 "DELETE FROM tap WHERE status = 'accepted' "
@@ -118,4 +124,5 @@ class Outbox:
             rows = dict(
                 connection.execute("SELECT status, COUNT(*) FROM tap GROUP BY status").fetchall()
             )
-        return Counts(rows.get("pending", 0), rows.get("accepted", 0), rows.get("refused", 0))
+        states = ("pending", "accepted", "refused", "quarantined")
+        return Counts(*(rows.get(state, 0) for state in states))

@@ -56,12 +56,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``passed`` maps an account to when it last opened this gate, in seconds."""
+    """``ended`` are tracks whose passage is over: they are not looked at again, also after
+    somebody else stood nearer for a moment. ``passed`` maps an account to when it last opened
+    this gate, in seconds.
+    """
 
     phase: Phase = Phase.IDLE
     track_id: int | None = None
     last_seen_s: float = 0.0
     text: str = ""
+    ended: frozenset[int] = frozenset()
     passed: dict[str, float] = field(default_factory=dict)
 
 
@@ -88,7 +92,7 @@ ALREADY_PASSED = "You have just passed here; you are not charged again."
 
 def may_decide(state: State, track_id: int) -> bool:
     """False for a track whose passage has ended: its face need not be embedded again."""
-    return not (state.track_id == track_id and state.phase in ENDED)
+    return track_id not in state.ended
 
 
 def step(
@@ -98,7 +102,8 @@ def step(
     if candidate is None or _someone_else_too_early(state, candidate, now_s, policy):
         return _nobody(state, now_s, policy)
     if not may_decide(state, candidate.track_id):
-        return replace(state, last_seen_s=now_s), ()
+        mine = candidate.track_id == state.track_id
+        return (replace(state, last_seen_s=now_s) if mine else state), ()
     match candidate.decision:
         case Wait(advice=advice):
             phase = Phase.LOOK if candidate.positioned else Phase.POSITION
@@ -133,7 +138,15 @@ def _show(
     state: State, candidate: Candidate, phase: Phase, text: str, now_s: float
 ) -> tuple[State, tuple[Command, ...]]:
     told = (state.phase, state.text) == (phase, text) and state.track_id == candidate.track_id
-    after = replace(state, phase=phase, track_id=candidate.track_id, last_seen_s=now_s, text=text)
+    ended = state.ended | {candidate.track_id} if phase in ENDED else state.ended
+    after = replace(
+        state,
+        phase=phase,
+        track_id=candidate.track_id,
+        last_seen_s=now_s,
+        text=text,
+        ended=ended,
+    )
     return after, () if told else (Show(phase, text),)
 
 
@@ -151,5 +164,11 @@ def _open(
     recent = {
         other: at_s for other, at_s in state.passed.items() if now_s - at_s < policy.anti_passback_s
     }
-    opened = State(Phase.OPEN, candidate.track_id, now_s, "", passed={**recent, account: now_s})
+    opened = State(
+        Phase.OPEN,
+        candidate.track_id,
+        now_s,
+        ended=state.ended | {candidate.track_id},
+        passed={**recent, account: now_s},
+    )
     return opened, (OpenDoor(account, evidence), Show(Phase.OPEN, ""))

@@ -7,6 +7,7 @@ gallery's size, the number of enrolment photos and the frames it fuses. There is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,13 @@ from gate.decision import FRAMES_MIN
 from gate.errors import NotReady
 from models.faces.cohort import Cohort, shipped_cohort
 from models.faces.matching import Ambiguous, Gallery, Match, Matcher, Unknown
-from models.faces.operating_points import OperatingPoint, Table, choose, shipped_table
+from models.faces.operating_points import (
+    OperatingPoint,
+    Table,
+    choose,
+    read_table,
+    shipped_table,
+)
 from models.faces.tracking import Track
 from models.wire.gallery import GallerySnapshot
 
@@ -31,9 +38,13 @@ class Measured:
     cohort: Cohort | None
 
     @classmethod
-    def shipped(cls, engine_id: str) -> Measured:
-        """The table and the cohort that come with the program; raises ``NoOperatingPoint``."""
-        return cls(engine_id, shipped_table(engine_id), shipped_cohort(engine_id))
+    def of(cls, engine_id: str, own_table: Path) -> Measured:
+        """The operator's own table where the file exists, else the one that comes along.
+
+        Raises ``TableError`` or ``NoOperatingPoint``.
+        """
+        table = read_table(own_table) if own_table.exists() else shipped_table(engine_id)
+        return cls(engine_id, table, shipped_cohort(engine_id))
 
 
 def make_matcher(snapshot: GallerySnapshot, measured: Measured) -> Matcher:

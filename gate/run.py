@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -15,7 +15,7 @@ from gate.camera import Camera, recorded
 from gate.client import Client
 from gate.display import ConsoleDisplay
 from gate.door import ConsoleDoor
-from gate.errors import NotReady, ServerUnreachable
+from gate.errors import NotReady, ServerRefused, ServerUnreachable
 from gate.identity import GateIdentity
 from gate.loop import GateLoop, Knowledge
 from gate.outbox import Outbox
@@ -24,8 +24,12 @@ from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Engine
 from models.faces.tracking import Tracker
 from models.wire.gallery import GallerySnapshot
+from models.wire.times import parse_utc
 
 DETECT_SIDE_MAX_PX = 640
+
+GALLERY_AGE_MAX = timedelta(days=7)
+"""A gate that cannot reach its server recognises nobody by an older gallery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Summary:
     asked: int
     pending: int
     accepted: int
+    not_charged: int
 
 
 def load_engine() -> Engine:
@@ -92,7 +97,7 @@ class RunningGate:
         self._identity = identity
         self._client = client
         self._outbox = Outbox(identity.outbox_path)
-        self._measured = Measured.shipped(engine.engine_id)
+        self._measured = Measured.of(engine.engine_id, identity.table_path)
         snapshot = _newest_gallery(identity, client)
         self._version = snapshot.version
         matcher = make_matcher(snapshot, self._measured)
@@ -146,21 +151,33 @@ class RunningGate:
             asked=tally.asked,
             pending=counts.pending,
             accepted=counts.accepted,
+            not_charged=counts.refused + counts.quarantined,
         )
 
     def _deliver_once(self) -> bool:
         return sync.deliver(self._outbox, self._client) > 0
 
     def _refresh_once(self) -> bool:
+        """The gallery first: an erasure must not wait for the ledger."""
+        self._refresh_gallery()
         self._knowledge.blocked = sync.fetch_blocked(self._identity, self._client)
-        snapshot = sync.fetch_gallery(self._identity, self._client, self._version)
-        if snapshot is not None:
-            # Fail closed: should the new gallery not be usable, the old one may hold riders
-            # who have left since, and must not be searched either.
-            self._knowledge.matcher = None
-            self._knowledge.matcher = make_matcher(snapshot, self._measured)
-            self._version = snapshot.version
         return False
+
+    def _refresh_gallery(self) -> None:
+        try:
+            snapshot = sync.fetch_gallery(self._identity, self._client, self._version)
+        except ServerRefused:
+            # Revoked: what this gate knows of riders is not its own to keep.
+            self._knowledge.matcher = None
+            sync.forget_gallery(self._identity)
+            raise
+        if snapshot is None:
+            return
+        # Fail closed: should the new gallery not be usable, the old one may hold riders who
+        # have left since, and must not be searched either.
+        self._knowledge.matcher = None
+        self._knowledge.matcher = make_matcher(snapshot, self._measured)
+        self._version = snapshot.version
 
 
 @contextmanager
@@ -186,18 +203,32 @@ def _newest_gallery(identity: GateIdentity, client: Client) -> GallerySnapshot:
         fresh = sync.fetch_gallery(identity, client, kept.version if kept else -1)
     except ServerUnreachable as error:
         if kept is None:
-            raise NotReady(
-                f"this gate has never received a gallery, and {error}; connect it once"
-            ) from error
-        return kept
+            raise NotReady(f"this gate has no gallery it can use, and {error}") from error
+        return _young_enough(kept)
+    except ServerRefused:
+        sync.forget_gallery(identity)
+        raise
     newest = fresh or kept
     if newest is None:
-        raise NotReady("the server sent no gallery and none is kept here; enrol a rider first")
+        raise NotReady("the server sent no gallery and none is kept here; try again")
     return newest
+
+
+def _young_enough(kept: GallerySnapshot) -> GallerySnapshot:
+    age = datetime.now(UTC) - parse_utc(kept.issued_at)
+    if age > GALLERY_AGE_MAX:
+        raise NotReady(
+            f"the kept gallery is {age.days} days old; riders may have left since: connect this "
+            "gate to its server"
+        )
+    return kept
 
 
 def _blocked(identity: GateIdentity, client: Client) -> dict[str, str]:
     try:
         return sync.fetch_blocked(identity, client)
-    except ServerUnreachable:
-        return sync.kept_blocked(identity)
+    except ServerUnreachable as error:
+        kept = sync.kept_blocked(identity)
+        if kept is None:
+            raise NotReady(f"this gate has no deny list it can use, and {error}") from error
+        return kept

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -17,11 +18,19 @@ from gate.errors import ServerUnreachable
 from gate.identity import GateIdentity
 from gate.outbox import Outbox
 from models.errors import FacefareError
-from models.wire.gallery import GallerySnapshot, open_gallery
+from models.wire.gallery import GalleryRefused, GallerySnapshot, open_gallery
 
 PAUSE_S_MIN = 0.5
 PAUSE_S_MAX = 30.0
 REFRESH_S = 15.0
+
+_STATUS = {
+    "accepted": "accepted",
+    "replayed": "accepted",
+    "quarantined": "quarantined",
+    "refused": "refused",
+}
+"""The ledger's words for a tap, and what each means here."""
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +45,15 @@ def deliver(outbox: Outbox, client: Client) -> int:
     if not waiting:
         return 0
     answers = client.send_taps([signed for _, signed in waiting])
+    settled = []
     for (tap_id, _), answer in zip(waiting, answers, strict=True):
-        status = "refused" if answer.get("status") == "refused" else "accepted"
-        if answer.get("tap_id") != tap_id:
-            raise ServerUnreachable("the server answered for another tap than was sent")
-        if status == "refused":
-            log.error("the ledger refused tap %s: %s", tap_id, answer.get("problem"))
-        outbox.settle(tap_id, status, json.dumps(answer))
+        status = _STATUS.get(str(answer.get("status")))
+        if status is None or answer.get("tap_id", tap_id) not in (tap_id, None):
+            raise ServerUnreachable("the server's answer to a tap cannot be read")
+        if status != "accepted":
+            log.error("the ledger %s tap %s: %s", status, tap_id, answer.get("problem"))
+        settled.append((tap_id, status, json.dumps(answer)))
+    outbox.settle(settled)
     return len(waiting)
 
 
@@ -57,12 +68,19 @@ def fetch_gallery(identity: GateIdentity, client: Client, have: int) -> GalleryS
 
 
 def kept_gallery(identity: GateIdentity) -> GallerySnapshot | None:
-    """The gallery on disk, decrypted in memory only; None where none was ever received."""
+    """The gallery on disk, decrypted in memory only; None where there is none to be used."""
     try:
-        sealed = identity.gallery_path.read_bytes()
+        return _open(identity, identity.gallery_path.read_bytes(), 0)
     except FileNotFoundError:
         return None
-    return _open(identity, sealed, 0)
+    except GalleryRefused as error:
+        log.error("%s is left aside: %s", identity.gallery_path, error)
+        return None
+
+
+def forget_gallery(identity: GateIdentity) -> None:
+    """Delete the kept gallery: this gate may not search anybody any more."""
+    identity.gallery_path.unlink(missing_ok=True)
 
 
 def _open(identity: GateIdentity, sealed: bytes, newest_seen: int) -> GallerySnapshot:
@@ -82,19 +100,25 @@ def fetch_blocked(identity: GateIdentity, client: Client) -> dict[str, str]:
     return blocked
 
 
-def kept_blocked(identity: GateIdentity) -> dict[str, str]:
-    """The deny list on disk; empty where none was ever received."""
+def kept_blocked(identity: GateIdentity) -> dict[str, str] | None:
+    """The deny list on disk; None where none was ever received, or the file is damaged."""
     try:
         blocked: dict[str, str] = json.loads(identity.standings_path.read_bytes())
     except FileNotFoundError:
-        return {}
+        return None
+    except ValueError:
+        log.error("%s is damaged and left aside", identity.standings_path)
+        return None
     return blocked
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all, also through a power failure."""
     fresh = path.with_suffix(path.suffix + ".new")
-    fresh.write_bytes(data)
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)
 
 

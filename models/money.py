@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import lru_cache
 
 from babel.core import UnknownLocaleError
 from babel.numbers import UnknownCurrencyError, format_currency, get_currency_precision
 from babel.numbers import validate_currency as babel_validate_currency
 
 from models.errors import FacefareError
+
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,16}(\.[0-9]{1,8})?")
+"""Plain digits: no exponent, no separators, and few enough that nothing is ever rounded."""
 
 
 class MoneyError(FacefareError):
@@ -54,10 +59,15 @@ class Money:
             raise MoneyError(f"no number format is known for the language {locale!r}") from error
 
 
+@lru_cache(maxsize=256)  # every amount asks, and there are few currencies
+def _look_up(code: str) -> None:
+    babel_validate_currency(code)
+
+
 def validate_currency(code: str) -> None:
     """Raise ``MoneyError`` unless ``code`` is a currency of ISO 4217."""
     try:
-        babel_validate_currency(code)
+        _look_up(code)
     except (UnknownCurrencyError, AttributeError, TypeError) as error:
         raise MoneyError(f"{code!r} is not an ISO 4217 currency code such as CNY or EUR") from error
 
@@ -70,13 +80,9 @@ def parse_money(text: str, currency: str) -> Money:
     """
     validate_currency(currency)
     decimals = get_currency_precision(currency)
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation as error:
-        raise MoneyError(f"{text!r} is not an amount; write it like 20 or 2.50") from error
-    if not value.is_finite():
+    if not _AMOUNT.fullmatch(text.strip()):
         raise MoneyError(f"{text!r} is not an amount; write it like 20 or 2.50")
-    minor = value.scaleb(decimals)
+    minor = Decimal(text.strip()).scaleb(decimals)
     if minor != minor.to_integral_value():
         raise MoneyError(f"{text} has more decimals than {currency} knows ({decimals})")
     if abs(minor) >= 2**53:

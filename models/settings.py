@@ -2,7 +2,7 @@
 
 DATA/facefare.toml      this operator: names, currency, fare, stations
 DATA/riders.sqlite      enrollment's database
-DATA/fares.sqlite       the ledger's database
+DATA/fares.sqlite       the ledger's database, unless fares_url names a PostgreSQL
 DATA/access.sqlite      staff, gates, used request ids
 DATA/vault/             wrapped data keys and the master key, apart from the databases
 DATA/keys/              signing keys of the log and of enrollment, the session secret
@@ -20,6 +20,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.errors import FacefareError
+from models.log.cosignatures import Cosigner
+from models.log.notes import NoteRefused
 from models.money import Money, parse_money, validate_currency
 from models.wire.tap import ShortName
 
@@ -33,15 +35,41 @@ network = "metro"
 flat_fare = "2.00"
 # How far below zero a balance may go before the gates ask for another way to pay.
 overdraft = "5.00"
+# Where the fares are kept. Without this line: in the file fares.sqlite beside this one.
+# A password may stand in ~/.pgpass instead. After a change: facefare db upgrade
+# fares_url = "postgresql://facefare@localhost/fares"
 
 [stations]
 south = "South Gate"
 drum-tower = "Drum Tower"
+
+# Who cosigns our checkpoints: each witness's address and public key.
+# [[witnesses]]
+# url = "https://witness.example"
+# key = "witness.example/w1+0a1b2c3d+BXX…"
 """
 
 
 class SettingsError(FacefareError):
     """The data directory or its settings cannot be used."""
+
+
+class WitnessSettings(BaseModel):
+    """A witness that cosigns the log's checkpoints: where it is, and its public key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(pattern=r"^https?://", max_length=500)]
+    key: Annotated[str, Field(min_length=1, max_length=500)]
+
+    @field_validator("key")
+    @classmethod
+    def _is_a_cosigner(cls, value: str) -> str:
+        try:
+            Cosigner.parse(value)
+        except NoteRefused as error:
+            raise ValueError(str(error)) from error
+        return value
 
 
 class Settings(BaseModel):
@@ -55,7 +83,9 @@ class Settings(BaseModel):
     network: ShortName
     flat_fare: str
     overdraft: str
+    fares_url: Annotated[str, Field(pattern=r"^postgresql://")] | None = None
     stations: dict[ShortName, str] = Field(min_length=1)
+    witnesses: tuple[WitnessSettings, ...] = ()
 
     @field_validator("currency")
     @classmethod
@@ -122,17 +152,24 @@ class DataDirectory:
     def settings(self) -> Settings:
         """Read and check ``facefare.toml``; raise ``SettingsError`` with every fault found."""
         try:
-            values = tomllib.loads(self.settings_file.read_text(encoding="utf-8"))
+            text = self.settings_file.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise SettingsError(
                 f"{self.path} is not a Facefare data directory; run 'facefare init' first"
             ) from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{self.settings_file} cannot be read: {error}") from error
-        try:
-            return Settings.model_validate(values)
-        except (ValidationError, FacefareError) as error:
-            raise SettingsError(f"{self.settings_file}: {_sentences(error)}") from error
+        return parse_settings(text, self.settings_file)
+
+
+def parse_settings(text: str, where: Path) -> Settings:
+    """Check the text of a settings file; raise ``SettingsError`` with every fault found."""
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where} cannot be read: {error}") from error
+    except (ValidationError, FacefareError) as error:
+        raise SettingsError(f"{where}: {_sentences(error)}") from error
 
 
 def _sentences(error: Exception) -> str:
@@ -151,9 +188,15 @@ def make_directories(data: DataDirectory) -> None:
     """
     if data.settings_file.exists():
         raise SettingsError(f"{data.path} holds a Facefare data directory already")
+    if data.path.is_dir() and any(data.path.iterdir()):
+        raise SettingsError(
+            f"{data.path} is not empty; choose an empty folder, or delete what an interrupted "
+            "'facefare init' left there"
+        )
     try:
         for folder in (data.path, data.vault, data.keys, data.checkpoint_file.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)  # also where the folder was there before
         if not os.access(data.path, os.W_OK):
             raise PermissionError("the directory is read-only")
     except OSError as error:

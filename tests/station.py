@@ -132,11 +132,11 @@ class Station:
         save_identity(
             directory,
             GateFile(
-                gate=answer["gate"],
-                station=answer["station"],
-                direction=answer["direction"],
+                gate=answer.gate,
+                station=answer.station,
+                direction=answer.direction,
                 server=self.server,
-                enrollment_key=answer["enrollment_key"]["x"],
+                enrollment_key=answer.enrollment_key.x,
             ),
         )
         return load_identity(directory)

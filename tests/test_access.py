@@ -312,12 +312,6 @@ def test_the_register_keeps_no_code_in_the_clear(access: Engine) -> None:
     assert code not in str(list_gates(access))
 
 
-def test_a_gate_name_is_given_once(access: Engine) -> None:
-    add_gate(access, "south-1", "south", "in", now())
-    with pytest.raises(GateRegisterError, match="exists already"):
-        add_gate(access, "south-1", "south", "out", now())
-
-
 def test_a_key_is_good_for_one_gate_only(access: Engine) -> None:
     provision(access, "south-1", KEY)
     with pytest.raises(GateRegisterError, match="belongs to another gate already"):
@@ -328,3 +322,24 @@ def test_a_key_is_good_for_one_gate_only(access: Engine) -> None:
 def test_a_name_that_cannot_travel_in_a_tap_is_refused(access: Engine, name: str) -> None:
     with pytest.raises(GateRegisterError, match="cannot be the name of a gate"):
         add_gate(access, name, "south", "in", now())
+
+
+def test_a_lost_answer_can_be_asked_for_again_by_the_same_gate_only(access: Engine) -> None:
+    code = add_gate(access, "south-1", "south", "in", now())
+    box = raw_public(X25519PrivateKey.generate().public_key())
+    mine = raw_public(Ed25519PrivateKey.generate().public_key())
+    first = provision_gate(access, code, mine, box, now())
+    assert provision_gate(access, code, mine, box, now()).name == first.name
+    with pytest.raises(GateRegisterError, match="unknown, spent or expired"):
+        provision_gate(access, code, raw_public(KEY.public_key()), box, now())
+
+
+def test_a_gate_that_was_never_provisioned_gets_a_fresh_code(access: Engine) -> None:
+    old = add_gate(access, "south-1", "south", "in", now())
+    new = add_gate(access, "south-1", "drum-tower", "out", now())
+    keys = raw_public(KEY.public_key()), raw_public(X25519PrivateKey.generate().public_key())
+    with pytest.raises(GateRegisterError, match="unknown, spent or expired"):
+        provision_gate(access, old, *keys, now())
+    assert provision_gate(access, new, *keys, now()).station == "drum-tower"
+    with pytest.raises(GateRegisterError, match="exists already"):
+        add_gate(access, "south-1", "south", "in", now())

@@ -110,3 +110,10 @@ def test_a_slow_gate_sees_the_newest_frame_and_never_an_old_one(network_camera: 
 def test_a_camera_that_is_not_there_is_refused_at_once() -> None:
     with pytest.raises(CameraError, match="gives no picture; check the cable"):
         Camera("http://127.0.0.1:9/none").start()
+
+
+def test_a_cameras_password_is_in_no_message() -> None:
+    with pytest.raises(CameraError) as caught:
+        Camera("http://guard:secret@127.0.0.1:9/stream").start()
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1:9" in str(caught.value)

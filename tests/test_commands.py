@@ -7,10 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from facefare.cli import facefare as root
 from facefare.setup import make_data
 from gate.identity import GateFile, make_keys, save_identity
 from models.errors import FacefareError
@@ -60,6 +64,26 @@ def test_init_makes_a_directory_that_only_its_owner_can_read(tmp_path: Path) -> 
     assert (tmp_path / "d").stat().st_mode & 0o777 == 0o700
     secrets = [*(tmp_path / "d" / "keys").iterdir(), tmp_path / "d" / "vault" / "master.key"]
     assert [oct(path.stat().st_mode & 0o777) for path in secrets] == ["0o600"] * len(secrets)
+
+
+def test_init_takes_any_operators_name_and_closes_an_open_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir(mode=0o755)
+    name = 'The "Blue" Line \\ Süd'
+    assert facefare("init", "--data", str(folder), "--operator", name).returncode == 0
+    assert DataDirectory(folder).settings().operator == name
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_init_refuses_a_wrong_origin_before_it_writes_anything(tmp_path: Path) -> None:
+    said = refused("init", "--data", str(tmp_path / "d"), "--origin", "My City")
+    assert "origin" in said
+    assert not (tmp_path / "d").exists()
+
+
+def test_init_does_not_build_on_the_ruins_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "vault").mkdir()
+    assert "is not empty" in refused("init", "--data", str(tmp_path))
 
 
 def test_a_second_init_changes_nothing(data: DataDirectory) -> None:
@@ -154,7 +178,7 @@ def test_a_gate_that_cannot_reach_its_server_and_has_no_gallery_does_not_start(
 ) -> None:
     clip = str(data.settings_file)  # never looked at: the gate does not get that far
     said = refused("gate", "replay", clip, "--dir", str(gate_dir), "--liveness", "off")
-    assert "has never received a gallery" in said
+    assert "has no gallery it can use" in said
 
 
 def test_a_clip_that_does_not_exist_is_named(gate_dir: Path) -> None:
@@ -168,6 +192,14 @@ def test_a_gate_does_not_run_without_a_word_on_liveness(gate_dir: Path) -> None:
     assert "--liveness" in done.stderr
 
 
+@pytest.mark.parametrize("server", ["http://10.0.0.5:8420", "ftp://server", "server"])
+def test_a_gate_talks_to_another_machine_over_https_only(tmp_path: Path, server: str) -> None:
+    folder = tmp_path / "g"
+    said = refused("gate", "provision", "--server", server, "--code", "x", "--dir", str(folder))
+    assert "https://" in said
+    assert not folder.exists()
+
+
 def test_provisioning_at_an_address_where_nobody_answers_says_so(tmp_path: Path) -> None:
     server = f"http://127.0.0.1:{free_port()}"
     said = refused(
@@ -176,19 +208,19 @@ def test_provisioning_at_an_address_where_nobody_answers_says_so(tmp_path: Path)
     assert server in said and "check the address" in said
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["gate"],
-        ["gate", "replay"],
-        ["ledger", "verify"],
-        ["staff", "add"],
-        ["gates", "add"],
-        ["serve"],
-    ],
-)
-def test_every_command_explains_itself(arguments: list[str]) -> None:
-    done = facefare(*arguments, "--help")
-    assert done.returncode == 0
-    assert done.stdout.startswith("Usage: facefare")
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every command there is."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from commands(inner, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(commands(root)), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    answer = CliRunner().invoke(root, [*path, "--help"])
+    assert answer.exit_code == 0
+    assert len(answer.output.splitlines()) > 3

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from facefare.cli import facefare
+from models.settings import TEMPLATE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,9 +21,15 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)[^)]*\)")
 
 
 def commands_in(text: str) -> list[str]:
-    blocks = re.findall(r"```(?:sh|shell|console)?\n(.*?)```", text, re.DOTALL)
-    found = [match for block in blocks for match in COMMAND.findall(block)]
-    return [command.strip() for command in found + INLINE.findall(text)]
+    """Commands in shell blocks, fenced or indented, and in code within a sentence."""
+    lines, fence = [], None
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fence = line.strip("`").strip() if fence is None else None
+        elif fence in ("", "sh", "shell", "console") or (fence is None and line[:4] == "    "):
+            lines.append(line)
+    found = COMMAND.findall("\n".join(lines)) + INLINE.findall(text)
+    return [command.strip() for command in found]
 
 
 def check_command(line: str) -> None:
@@ -62,6 +69,16 @@ def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+def test_commands_are_found_in_every_kind_of_block() -> None:
+    text = "```python\nx = 1\n```\n```sh\nfacefare one\n```\n\n    facefare two\n\n`facefare three`"
+    assert commands_in(text) == ["facefare one", "facefare two", "facefare three"]
+
+
+def test_every_command_in_the_settings_template_exists() -> None:
+    for line in re.findall(r"(?:\"|: )(facefare [a-z ]+)", TEMPLATE):
+        check_command(line)
+
+
 def test_a_command_that_does_not_exist_is_found() -> None:
     with pytest.raises(AssertionError, match="no command 'fly'"):
         check_command("facefare gate fly")
@@ -76,7 +93,9 @@ def test_every_dependency_has_a_line_in_the_decisions() -> None:
     names = re.findall(r'^\s*"([A-Za-z0-9_-]+)', listed.group(1), re.MULTILINE)
     decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
     assert len(names) > 10
-    assert [name for name in names if name not in decisions] == []
+    table = [line.split("|")[1] for line in decisions.splitlines() if line.startswith("| ")]
+    explained = set(re.findall(r"[a-z_0-9-]+", " ".join(table).lower()))
+    assert [name for name in names if name.lower() not in explained] == []
 
 
 def test_the_lock_files_name_no_registry_and_hash_every_package() -> None:

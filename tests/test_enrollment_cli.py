@@ -67,7 +67,7 @@ def test_staff_add_refuses_a_weak_password_and_an_unknown_role(desk: Desk) -> No
 
 def test_gates_are_added_listed_and_revoked(desk: Desk) -> None:
     added = run(desk, "gates", "add", "south-1", "--station", "south")
-    assert "facefare gate provision --server http://SERVER:8420 --code " in added.output
+    assert "facefare gate provision --server https://SERVER --code " in added.output
     out = run(desk, "gates", "add", "south-2", "--station", "south", "--direction", "out", "--json")
     assert len(json.loads(out.output)["code"]) == 16
     desk.add_gate("south-3")

@@ -71,7 +71,7 @@ def test_the_audience_member_is_nobody_even_if_every_frame_is_searched(
     station.replay(gate, stage / "short_hamilton_clip.mp4", engine, to_s=0.1)
     snapshot = sync.kept_gallery(gate)
     assert snapshot is not None and len(snapshot.riders) == len(STAGE_STILLS)
-    matcher = make_matcher(snapshot, Measured.shipped(engine.engine_id))
+    matcher = make_matcher(snapshot, Measured.of(engine.engine_id, gate.table_path))
     rows = [
         engine.embed(timed.frame, faces)
         for number, timed in enumerate(recorded(stage / "short_hamilton_clip.mp4"))

@@ -41,7 +41,10 @@ def test_what_a_person_types_is_read_exactly(typed: str, currency: str, minor: i
     assert parse_money(typed, currency) == Money(minor, currency)
 
 
-@pytest.mark.parametrize("typed", ["", "two", "1,50", "NaN", "Infinity", "1e999", "0x10", "1 000"])
+@pytest.mark.parametrize(
+    "typed",
+    ["", "two", "1,50", "NaN", "Infinity", "1e999999", "0x10", "1 000", "1_0", "١٢", "+", "1."],
+)
 def test_what_is_no_amount_is_refused(typed: str) -> None:
     with pytest.raises(MoneyError):
         parse_money(typed, "CNY")
@@ -50,6 +53,8 @@ def test_what_is_no_amount_is_refused(typed: str) -> None:
 def test_more_decimals_than_the_currency_has_are_refused_not_rounded() -> None:
     with pytest.raises(MoneyError, match=r"more decimals than CNY knows \(2\)"):
         parse_money("2.505", "CNY")
+    with pytest.raises(MoneyError):
+        parse_money("0.0100000000000000000000000000000000001", "CNY")
     with pytest.raises(MoneyError, match=r"more decimals than JPY knows \(0\)"):
         parse_money("2.5", "JPY")
 

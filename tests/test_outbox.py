@@ -76,10 +76,11 @@ def test_a_tap_waits_until_the_ledger_has_answered_for_it(
 ) -> None:
     outbox = Outbox(tmp_path / "outbox.sqlite")
     first, second = outbox.append(make_tap, key), outbox.append(make_tap, key)
-    outbox.settle(first.tap_id, "accepted", "{}")
-    assert [tap_id for tap_id, _ in outbox.pending(10)] == [second.tap_id]
-    outbox.settle(second.tap_id, "refused", "{}")
-    assert outbox.counts() == Counts(pending=0, accepted=1, refused=1)
+    third = outbox.append(make_tap, key)
+    outbox.settle([(first.tap_id, "accepted", "{}")])
+    assert [tap_id for tap_id, _ in outbox.pending(10)] == [second.tap_id, third.tap_id]
+    outbox.settle([(second.tap_id, "refused", "{}"), (third.tap_id, "quarantined", "{}")])
+    assert outbox.counts() == Counts(pending=0, accepted=1, refused=1, quarantined=1)
 
 
 def test_pruning_keeps_the_head_of_the_chain_and_everything_unanswered(
@@ -88,8 +89,7 @@ def test_pruning_keeps_the_head_of_the_chain_and_everything_unanswered(
     outbox = Outbox(tmp_path / "outbox.sqlite")
     waiting = outbox.append(make_tap, key)
     taps = [outbox.append(make_tap, key) for _ in range(KEPT_AFTER_ANSWER + 5)]
-    for tap in taps:
-        outbox.settle(tap.tap_id, "accepted", "{}")
+    outbox.settle([(tap.tap_id, "accepted", "{}") for tap in taps])
     assert outbox.counts().accepted == KEPT_AFTER_ANSWER
     assert [tap_id for tap_id, _ in outbox.pending(10)] == [waiting.tap_id]
     assert outbox.append(make_tap, key).seq == KEPT_AFTER_ANSWER + 7

@@ -52,6 +52,7 @@ def sign_in(page: Page, station: Station) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_label("One-time code").fill(one_time_code(credentials))
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name=re.compile("^Sign out"))).to_be_visible()
 
 
 def check_page(page: Page) -> None:

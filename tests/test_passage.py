@@ -117,6 +117,16 @@ def test_a_refused_face_stays_refused_while_it_stands_there() -> None:
     assert commands == [Show(Phase.REFUSED, "Not recognised.")]
 
 
+def test_a_neighbour_in_between_gives_a_refused_face_no_second_chance() -> None:
+    commands = play(
+        (0.0, sees(1, Refuse("Not recognised."))),
+        (0.2, sees(2, Wait("Come closer."))),
+        (0.4, sees(1, opens(ANNA))),
+        (5.0, sees(1, opens(ANNA))),
+    )
+    assert doors(commands) == []
+
+
 def test_a_face_that_is_not_enough_is_asked_for_another_medium() -> None:
     commands = play((0.0, sees(1, AskSecondFactor("Two riders look alike."))))
     assert commands == [Show(Phase.SECOND_FACTOR, "Two riders look alike.")]

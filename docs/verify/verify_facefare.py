@@ -86,7 +86,7 @@ def open_checkpoint(note: str, log: LogKey) -> tuple[int, bytes]:
     root = decode(lines[2])
     if len(root) != 32:
         raise Wrong("the checkpoint's root is not 32 bytes")
-    for line in signatures.splitlines():
+    for line in signatures[:-1].split("\n"):
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
         if dash != "\N{EM DASH}" or not encoded:

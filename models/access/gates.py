@@ -45,6 +45,8 @@ class RegisteredGate:
 def add_gate(engine: Engine, name: str, station: str, direction: str, now: datetime) -> str:
     """Register a gate by name and return its one-time provisioning code.
 
+    For a gate that was never provisioned, a second call replaces the first code.
+
     Raises ``GateRegisterError`` for a name that is taken or cannot travel in a tap.
     """
     for label, value in (("gate", name), ("station", station)):
@@ -55,18 +57,12 @@ def add_gate(engine: Engine, name: str, station: str, direction: str, now: datet
             )
     code = secrets.token_hex(8)
     with writing(engine) as session:
-        if session.get(Gate, name) is not None:
+        gate = session.get(Gate, name) or Gate(name=name, created_at=now, station="", direction="")
+        if gate.provisioned_at is not None or gate.revoked_at is not None:
             raise GateRegisterError(f"a gate named {name} exists already; choose another name")
-        session.add(
-            Gate(
-                name=name,
-                station=station,
-                direction=direction,
-                code_hash=_hash(code),
-                code_expires_at=now + CODE_LIFETIME,
-                created_at=now,
-            )
-        )
+        gate.station, gate.direction = station, direction
+        gate.code_hash, gate.code_expires_at = _hash(code), now + CODE_LIFETIME
+        session.add(gate)
     return code
 
 
@@ -74,6 +70,8 @@ def provision_gate(
     engine: Engine, code: str, key: bytes, box_key: bytes, now: datetime
 ) -> RegisteredGate:
     """Spend ``code`` and keep the gate's two public keys (raw, 32 bytes each).
+
+    The same code with the same keys is answered again: the first answer may have been lost.
 
     Raises ``GateRegisterError`` for an unknown, spent or expired code and for unusable keys.
     """
@@ -84,14 +82,16 @@ def provision_gate(
         raise GateRegisterError("the gate's public keys are not 32-byte keys") from error
     wanted = _hash(code)
     with writing(engine) as session:
-        if session.exec(select(Gate).where(Gate.key_id == key_id(signing))).first() is not None:
-            raise GateRegisterError("this key belongs to another gate already; make a new one")
         for gate in session.exec(select(Gate).where(col(Gate.code_hash).is_not(None))):
             if not compare_digest(gate.code_hash or "", wanted):
                 continue
             if gate.code_expires_at is None or now > gate.code_expires_at:
                 break
-            gate.code_hash = None
+            if gate.provisioned_at is not None:
+                if (gate.public_key, gate.box_key, gate.revoked_at) != (key, box_key, None):
+                    break
+                return _registered(gate)
+            _refuse_known_key(session, signing)
             gate.key_id = key_id(signing)
             gate.public_key, gate.box_key = key, box_key
             gate.provisioned_at = now
@@ -101,6 +101,11 @@ def provision_gate(
         "the provisioning code is unknown, spent or expired; make a new one with "
         "'facefare gates add'"
     )
+
+
+def _refuse_known_key(session: Session, key: Ed25519PublicKey) -> None:
+    if session.exec(select(Gate).where(Gate.key_id == key_id(key))).first() is not None:
+        raise GateRegisterError("this key belongs to another gate already; make a new one")
 
 
 def find_gate(session: Session, name: str) -> RegisteredGate | None:

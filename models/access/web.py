@@ -52,7 +52,8 @@ def require_role(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R | Resp
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R | Response:
             staff = signed_in()
             if staff is None:
-                return redirect(url_for("staff.sign_in", next=request.full_path.rstrip("?")))
+                here = request.full_path.rstrip("?") if request.method == "GET" else "/"
+                return redirect(url_for("staff.sign_in", next=here))
             if not staff.roles.intersection(roles):
                 abort(403)
             return view(*args, **kwargs)

@@ -4,7 +4,7 @@ A card is a small TOML file. Weights are never part of this repository: ``fetch`
 the file that a card names, checks its length and SHA-256 while it streams, and only then
 gives it its name. A model that is loaded has been checked in the same way again.
 
-    kind = "embedder"                 or "detector"
+    kind = "embedder"                 or "detector", or "liveness" (see LivenessCard)
     file = "face_recognition_sface_2021dec.onnx"
     bytes = 38696353
     sha256 = "0ba9fbfa…"
@@ -54,18 +54,23 @@ class _Card(BaseModel):
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$")
     bytes: int = Field(gt=0, le=2_000_000_000)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    source: str = Field(pattern=r"^https?://")
     licence: str = Field(min_length=1)
 
 
-class DetectorCard(_Card):
+class _PublishedCard(_Card):
+    """A file that lies at a public address."""
+
+    source: str = Field(pattern=r"^https?://")
+
+
+class DetectorCard(_PublishedCard):
     """A YuNet detector: faces scored ``score_min`` or higher count."""
 
     kind: Literal["detector"]
     score_min: float = Field(gt=0.0, lt=1.0)
 
 
-class EmbedderCard(_Card):
+class EmbedderCard(_PublishedCard):
     """An embedder that reads a square face, aligned on five points."""
 
     kind: Literal["embedder"]
@@ -81,11 +86,29 @@ class EmbedderCard(_Card):
         return f"onnx:{self.name}"
 
 
-Card = Annotated[DetectorCard | EmbedderCard, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[DetectorCard | EmbedderCard] = TypeAdapter(Card)
+class LivenessCard(_Card):
+    """A classifier that tells a living face from a picture of one.
+
+    It reads the face's box enlarged ``crop_scale`` times, as ``side_px`` square BGR pixels
+    (0-255), and gives ``classes`` logits, of which ``live_class`` is the living one.
+    ``source`` is absent where no public address holds exactly this file; ``origin`` then
+    says where such a file comes from.
+    """
+
+    kind: Literal["liveness"]
+    source: str | None = Field(default=None, pattern=r"^https?://")
+    origin: str = Field(min_length=1)
+    crop_scale: float = Field(ge=1.0, le=8.0)
+    side_px: int = Field(ge=32, le=512)
+    classes: int = Field(ge=2, le=100)
+    live_class: int = Field(ge=0, le=99)
 
 
-def read_card(path: Path) -> DetectorCard | EmbedderCard:
+AnyCard = DetectorCard | EmbedderCard | LivenessCard
+_ADAPTER: TypeAdapter[AnyCard] = TypeAdapter(Annotated[AnyCard, Field(discriminator="kind")])
+
+
+def read_card(path: Path) -> AnyCard:
     """Read a card; its name is its file name. Raises ``CardError`` with the field that is wrong."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -99,13 +122,24 @@ def read_card(path: Path) -> DetectorCard | EmbedderCard:
 
 
 def find_cards(folder: Path | None = None) -> dict[str, DetectorCard | EmbedderCard]:
-    """The shipped cards by name, with those of ``folder`` (the operator's own) over them."""
+    """The shipped engine cards by name, with those of ``folder`` (the operator's own) over them."""
+    cards = _read_all(folder)
+    return {name: card for name, card in cards.items() if not isinstance(card, LivenessCard)}
+
+
+def find_liveness_cards(folder: Path | None = None) -> dict[str, LivenessCard]:
+    """The same for the liveness cards: an operator's own conversion brings its own card."""
+    cards = _read_all(folder)
+    return {name: card for name, card in cards.items() if isinstance(card, LivenessCard)}
+
+
+def _read_all(folder: Path | None) -> dict[str, AnyCard]:
     shipped = Path(str(resources.files("models.faces") / "cards"))
     places = [shipped] if folder is None or not folder.is_dir() else [shipped, folder]
     return {path.stem: read_card(path) for place in places for path in sorted(place.glob("*.toml"))}
 
 
-def check_file(card: DetectorCard | EmbedderCard, path: Path) -> None:
+def check_file(card: AnyCard, path: Path) -> None:
     """Raise ``ModelFileError`` unless ``path`` is exactly the file of the card."""
     try:
         with path.open("rb") as file:
@@ -133,7 +167,7 @@ def check_file(card: DetectorCard | EmbedderCard, path: Path) -> None:
         )
 
 
-def fetch(card: DetectorCard | EmbedderCard, folder: Path, progress: Callable[[int], None]) -> Path:
+def fetch(card: AnyCard, folder: Path, progress: Callable[[int], None]) -> Path:
     """Download the card's file into ``folder`` unless it is there; return its path.
 
     ``progress`` is called with the bytes so far. Nothing stays under the file's name unless
@@ -154,9 +188,12 @@ def fetch(card: DetectorCard | EmbedderCard, folder: Path, progress: Callable[[i
     return target
 
 
-def _download(
-    card: DetectorCard | EmbedderCard, path: Path, progress: Callable[[int], None]
-) -> None:
+def _download(card: AnyCard, path: Path, progress: Callable[[int], None]) -> None:
+    if card.source is None:
+        raise DownloadFailed(
+            f"no public address is known that holds exactly {card.file}: {card.origin} Put the "
+            f"file at {path.with_suffix('')} yourself"
+        )
     got = 0
     try:
         with (

@@ -49,9 +49,7 @@ class Track:
     track_id: int
     face: Face
     quality: Quality
-    first_seen_s: float
     last_seen_s: float
-    detections: int = 1
     missed: int = 0
     usable_since_embedding: int = 0
     looks: int = 0  # embeddings made, kept or not
@@ -171,20 +169,17 @@ class Tracker:
         track.face = face
         track.quality = assess(frame, face, self._limits)
         track.last_seen_s = now_s
-        track.detections += 1
         track.missed = 0
         if track.quality.usable:
             track.usable_since_embedding += 1
 
     def _begin(self, frame: Frame, face: Face, now_s: float) -> Track:
-        track = Track(self._next_id, face, assess(frame, face, self._limits), now_s, now_s)
+        track = Track(self._next_id, face, assess(frame, face, self._limits), now_s)
         self._next_id += 1
         return track
 
     def _restart(self, track: Track) -> Track:
-        fresh = Track(
-            self._next_id, track.face, track.quality, track.last_seen_s, track.last_seen_s
-        )
+        fresh = Track(self._next_id, track.face, track.quality, track.last_seen_s)
         self._next_id += 1
         self.tracks = [fresh if other is track else other for other in self.tracks]
         return fresh

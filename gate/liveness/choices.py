@@ -1,0 +1,36 @@
+"""What an operator may choose for a gate, and the check made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gate.liveness.check import LivenessCheck, NoCheck
+from gate.liveness.fused import FusedCheck
+from gate.liveness.minifasnet import LivenessPair
+from gate.liveness.rigid import Rigidity
+from gate.liveness.thresholds import LivenessThreshold
+
+CHOICES: dict[str, str] = {
+    "full": "prints, screens and moved stills are asked for the pass; needs the MiniFASNet weights",
+    "pair": "prints and screens are asked for the pass; a clean still filling the view gets in",
+    "still": "rigid stills are asked for the pass; a video on a screen or waved paper gets in",
+    "off": "no check that the face is a living one; a photograph would open the door",
+}
+"""Each choice, and in words what it stops and what it lets in. ``full`` is the default."""
+
+
+def make_check(choice: str, models: Path, threshold: LivenessThreshold) -> LivenessCheck:
+    """The check of ``choice``; ``models`` is the folder with the weights.
+
+    Raises ``ModelFileError`` or ``CardError`` where ``full`` or ``pair`` lack their weights:
+    a gate never falls back to less than its operator chose.
+    """
+    if choice not in CHOICES:
+        raise ValueError(f"{choice!r} is no liveness choice; there are {', '.join(CHOICES)}")
+    if choice == "off":
+        return NoCheck()
+    return FusedCheck(
+        LivenessPair.load(models) if choice in ("full", "pair") else None,
+        Rigidity() if choice in ("full", "still") else None,
+        threshold,
+    )
