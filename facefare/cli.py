@@ -18,6 +18,7 @@ _COMMANDS = {
     "gate": "gate.cli:gate",
     "ledger": "ledger.cli:ledger",
     "db": "ledger.db_cli:db",
+    "witness": "ledger.witness_cli:witness",
     "faces": "facefare.faces:faces",
     "bench": "facefare.bench:bench",
 }

@@ -24,6 +24,7 @@ from ledger.checkpoints import Publisher
 from ledger.console.pages import READERS
 from ledger.erasure import erase_account
 from ledger.ledger import Ledger
+from ledger.witnessing import Submitter
 from models.access.gates import GateRegister
 from models.access.web import SESSION_LIFETIME, signed_in
 from models.errors import FacefareError
@@ -146,9 +147,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _start_publisher(worker: Any) -> None:
-    """Checkpoints are signed by the worker process, which alone writes the log."""
-    publisher = Publisher(worker.wsgi.extensions["ledger"])
-    publisher.start()
+    """The worker process alone writes the log: it signs checkpoints and shows them to witnesses."""
+    ledger = worker.wsgi.extensions["ledger"]
+    Publisher(ledger).start()
+    Submitter(ledger).start()
 
 
 def check_port(host: str, port: int) -> None:

@@ -20,7 +20,7 @@ from models.database import reading, writing
 from models.errors import FacefareError
 from models.money import Money
 from models.tables.ledger import AccountRow, EntryRow
-from models.vault import KeyErased, Vault
+from models.vault import Vault
 
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -53,13 +53,8 @@ def key_name(account_id: str) -> str:
 
 def account_keys(vault: Vault, accounts: Iterable[str]) -> dict[str, bytes]:
     """The commitment keys of those ``accounts`` that have one."""
-    keys = {}
-    for account_id in accounts:
-        try:
-            keys[account_id] = vault.key(key_name(account_id))
-        except KeyErased:
-            continue  # never opened, or erased: the caller finds no key under this account
-    return keys
+    names = {key_name(account_id): account_id for account_id in accounts}
+    return {names[name]: key for name, key in vault.keys(names).items()}
 
 
 def open_account(ledger: Ledger, account_id: str) -> None:

@@ -3,6 +3,7 @@
 POST /api/v1/taps        {"taps": ["<jws>", …]} -> {"answers": [{"status": …}, …]}
 GET  /api/v1/standings   {"version": 17, "blocked": [{"account": …, "reason": …}]}
 GET  /log/checkpoint     the newest signed checkpoint, for everyone
+GET  /log/witnessed      the newest one that a witness cosigned, with the cosignatures
 GET  /health/ledger      200 while every entry older than ten seconds is signed for
 """
 
@@ -14,13 +15,16 @@ from typing import Any
 from flask import Blueprint, Response, abort, request
 
 from ledger.accounts import standings
-from ledger.answers import answer_json
+from ledger.answers import answers_json
 from ledger.arrivals import SIGNED_TAP_CHARS_MAX
 from ledger.charge import TAPS_MAX, BatchRefused, charge_taps
 from ledger.checkpoints import health
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
 from ledger.proving import tile_bytes
+from ledger.shapes import BlockedShape, HealthAnswer, StandingsAnswer, WitnessShape
+from ledger.witnessing import cosigned_checkpoint
+from ledger.witnessing import standings as witness_standings
 from models.access.gates import GateRegister
 from models.access.web import authenticate_gate, require_role
 from models.log.tiles import TileRefused, parse_tile
@@ -35,28 +39,28 @@ def gate_api(ledger: Ledger, register: GateRegister) -> Blueprint:
     blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
 
     @blueprint.post("/taps")
-    def taps() -> dict[str, Any]:
+    def taps() -> Response:
+        """Charge one tap or a batch, each exactly once."""
         request.max_content_length = _BODY_BYTES_MAX
         gate = authenticate_gate(register, AUDIENCE)
         answers = charge_taps(ledger, gate.name, _signed_taps(request.get_data()), register.gate)
-        return {"answers": [answer_json(answer) for answer in answers]}
+        return Response(answers_json(answers), content_type="application/json")
 
     @blueprint.get("/standings")
     def blocked() -> dict[str, Any]:
+        """The accounts a gate should not let ride."""
         authenticate_gate(register, AUDIENCE)
         now = standings(ledger)
-        return {
-            "version": now.version,
-            "blocked": [
-                {
-                    "account": account.account_id,
-                    "reason": account.standing.reason,
-                    "words": account.standing.words,
-                    "since": format_utc(account.since),
-                }
-                for account in now.blocked
-            ],
-        }
+        shown = [
+            BlockedShape(
+                account=account.account_id,
+                reason=account.standing.reason,
+                words=account.standing.words,
+                since=format_utc(account.since),
+            )
+            for account in now.blocked
+        ]
+        return StandingsAnswer(version=now.version, blocked=shown).model_dump()
 
     return blueprint
 
@@ -67,30 +71,51 @@ def public(ledger: Ledger) -> Blueprint:
 
     @blueprint.get("/log/checkpoint")
     def checkpoint() -> Response:
+        """The newest signed checkpoint."""
         note = CheckpointFile(ledger.checkpoint_file).read()
+        return Response(note, content_type="text/plain; charset=utf-8")
+
+    @blueprint.get("/log/witnessed")
+    def witnessed() -> Response:
+        """The newest checkpoint that a witness cosigned, with its cosignatures."""
+        note = cosigned_checkpoint(ledger)
+        if not note:
+            abort(404)
         return Response(note, content_type="text/plain; charset=utf-8")
 
     @blueprint.get("/log/tile/entries/<path:number>")
     @require_role("auditor", "admin")
     def entries(number: str) -> Response:
+        """A bundle of entries, for auditors."""
         return _tile(ledger, f"entries/{number}", entries=True)
 
     @blueprint.get("/log/tile/<path:path>")
     def tile(path: str) -> Response:
+        """Hashes of the tree, from which everyone computes every proof."""
         response = _tile(ledger, path, entries=False)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
 
     @blueprint.get("/health/ledger")
     def ledger_health() -> tuple[dict[str, Any], int]:
+        """How far the signed checkpoint is behind the log, and how far the witnesses are."""
         found = health(ledger)
-        answer = {
-            "status": "ok" if found.ok else "late",
-            "entries": found.entries,
-            "checkpoint_size": found.checkpoint_size,
-            "unsigned_for_s": found.unsigned_for_s,
-        }
-        return answer, 200 if found.ok else 503
+        answer = HealthAnswer(
+            status="ok" if found.ok else "late",
+            entries=found.entries,
+            checkpoint_size=found.checkpoint_size,
+            unsigned_for_s=found.unsigned_for_s,
+            witnesses=[
+                WitnessShape(
+                    name=witness.name,
+                    size=witness.size,
+                    at=None if witness.at is None else format_utc(witness.at),
+                    trouble=witness.trouble,
+                )
+                for witness in witness_standings(ledger)
+            ],
+        )
+        return answer.model_dump(), 200 if found.ok else 503
 
     return blueprint
 

@@ -1,7 +1,7 @@
-"""What stands beside an entry's bytes, in chunks: its columns, postings and tap.
+"""What stands beside an entry's bytes: its columns, postings and tap, compared with care.
 
-Part of ``ledger.verify``: the readers hand out rows as they are stored, times as text, and
-the checks compare them with what the bytes say.
+Part of ``ledger.verify``. These checks read the bytes as JSON and name what is wrong. Rows
+are as they are stored, times as text.
 """
 
 from __future__ import annotations
@@ -10,23 +10,13 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from sqlalchemy import String, select, type_coerce
-from sqlmodel import Session
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ledger.postings import RIDER
-from ledger.store import table
 from models.errors import FacefareError
-from models.tables.ledger import EntryRow, PostingRow, TapRow
 
-Row = Mapping[Any, Any]
-
-_CHUNK = 1000
-_TAP_COLUMNS = (
-    "tap_id", "signed", "hash", "prev", "gate", "gate_seq", "outcome", "entry_seq", "account_id",
-)  # fmt: skip
+Row = Mapping[str, Any]
 
 
 class LogBroken(FacefareError):
@@ -42,47 +32,29 @@ class LogBroken(FacefareError):
         self.index, self.reason = index, reason
 
 
-Chunk = tuple[Sequence[Row], dict[int, list[Any]], dict[int, Row]]
+class Line(NamedTuple):
+    """A row of the posting table."""
+
+    entry_seq: int
+    line: int
+    account: str
+    minor: int
+    currency: str
+    account_id: str | None
 
 
-def chunks(session: Session) -> Iterator[Chunk]:
-    """All entries in order, with their postings and taps by entry number; times as text."""
-    entries, last = table(EntryRow), None
-    columns = [
-        type_coerce(c, String).label(c.name) if c.name.endswith("_at") else c for c in entries.c
-    ]
-    while True:
-        query = select(*columns).order_by(entries.c.seq).limit(_CHUNK)
-        if last is not None:
-            query = query.where(entries.c.seq > last)
-        found = session.execute(query).mappings().all()
-        if not found:
-            return
-        first, last = found[0]["seq"], found[-1]["seq"]
-        yield found, _postings(session, first, last), _taps(session, first, last)
+def check_columns(seq: int, entry: Row, said: Row) -> None:
+    """Compare the columns of entry ``seq`` with what its bytes ``said``."""
+    for name, value in said.items():
+        if entry[name] != value:
+            raise LogBroken(seq, f"its column {name} is {entry[name]!r}, its bytes say {value!r}")
 
 
-def _postings(session: Session, first: int, last: int) -> dict[int, list[Any]]:
-    rows = table(PostingRow)
-    found: dict[int, list[Any]] = defaultdict(list)
-    query = select(rows).where(rows.c.entry_seq.between(first, last))
-    for row in session.execute(query.order_by(rows.c.entry_seq, rows.c.line)):
-        found[row.entry_seq].append(row)
-    return found
-
-
-def _taps(session: Session, first: int, last: int) -> dict[int, Row]:
-    rows = table(TapRow)
-    query = select(*rows.c[_TAP_COLUMNS]).where(rows.c.entry_seq.between(first, last))
-    found: dict[int, Row] = {row["entry_seq"]: row for row in session.execute(query).mappings()}
-    return found
-
-
-def check_postings(seq: int, entry: Row, value: Row, rows: list[Any]) -> None:
+def check_postings(seq: int, entry: Row, value: Row, rows: Sequence[Line]) -> None:
     """Compare the posting ``rows`` of entry ``seq`` with its bytes, read as ``value``."""
     said = [(p["account"], p["minor"], p["currency"]) for p in value["postings"]]
     kept = [(row.account, row.minor, row.currency) for row in rows]
-    if said != kept:
+    if said != kept or [row.line for row in rows] != list(range(len(rows))):
         raise LogBroken(seq, f"its postings are {kept}, its bytes say {said}")
     sums: dict[str, int] = defaultdict(int)
     for row in rows:

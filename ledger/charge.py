@@ -1,16 +1,22 @@
 """Charge taps: each exactly once, none spoiled by its neighbours.
 
-A batch is read and its signatures are checked before the write lock is taken; then one
+A batch is read and its signatures are checked before any lock is taken; then one
 transaction decides about every tap and writes what became of it. A tap seen before gets
 its first answer again; the same id with another body is refused.
+
+Taps of one gate are decided one batch after another: on SQLite because there is one
+writer, on PostgreSQL under a lock of that gate. Two gates that use the same tap id at the
+same moment meet in the schema: the later one is decided again and finds the earlier.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from ledger.accounts import account_keys
@@ -29,24 +35,33 @@ from ledger.entries import Draft
 from ledger.fares.price import Charge, Passage, price
 from ledger.ledger import Ledger
 from ledger.postings import RIDER, fare_income, transfer
-from ledger.store import LogWriter, table
+from ledger.sequencer import accept_into
+from ledger.store import table
 from models.access.gates import RegisteredGate
-from models.database import writing
+from models.bulk import among, insert_rows
+from models.database import is_postgres, lock, sharing
 from models.errors import FacefareError
 from models.tables.ledger import (
     NOT_A_FORK,
     AccountRow,
     EntryRow,
-    GateChainRow,
     RefusalRow,
     TapRow,
 )
+from models.wire.times import format_utc
 
 TAPS_MAX = 512
+ATTEMPTS_MAX = 3
+
+_GATE_LOCKS = 0x0FAC  # the first half of the advisory locks of single gates
 
 FindGate = Callable[[str], RegisteredGate | None]
 Row = dict[str, Any]
 
+_TAP = (
+    "tap_id", "signed", "hash", "prev", "gate", "gate_seq", "chain", "outcome", "entry_seq",
+    "answer", "account_id", "received_at",
+)  # fmt: skip
 _UNKNOWN_ACCOUNT = problem(
     "unknown-account",
     "There is no such account",
@@ -56,6 +71,7 @@ _CONFLICT = problem(
     "tap-conflict",
     "This tap id was used before",
     "the id belongs to something else that is recorded; a gate makes a new id for every passage",
+    status=409,
 )
 
 
@@ -77,11 +93,25 @@ def charge_taps(
     arrivals = [read_tap(signed, gate, registered) for signed in signed_taps]
     taps = [arrival for arrival in arrivals if isinstance(arrival, ReadTap)]
     keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
-    with writing(ledger.engine) as session:
-        batch = _Batch(ledger, session, gate, taps, keys)
-        answers = [batch.decide(arrival) for arrival in arrivals]
-        batch.save()
-    return answers
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            with sharing(ledger.engine) as session:
+                _lock_gate(session, gate)
+                batch = _Batch(ledger, session, gate, taps, keys)
+                answers = [batch.decide(arrival) for arrival in arrivals]
+                batch.save()
+            return answers
+        except IntegrityError:
+            # Another gate recorded one of these ids meanwhile; now it can be seen.
+            if attempt == ATTEMPTS_MAX:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _lock_gate(session: Session, gate: str) -> None:
+    if is_postgres(session.connection()):
+        digest = hashlib.sha256(gate.encode()).digest()
+        lock(session, _GATE_LOCKS, int.from_bytes(digest[:4], signed=True))
 
 
 class _Batch:
@@ -97,15 +127,18 @@ class _Batch:
     ) -> None:
         self._session, self._gate, self._tables = session, gate, ledger.tables
         self._income = fare_income(ledger.settings.network)
-        self._writer = LogWriter(session, ledger.clock())
-        self._now = self._writer.recorded_at
+        self._log = accept_into(session, ledger.clock())
+        self._now = self._log.recorded_at
+        self._received_at = format_utc(self._now)
         ids = [arrival.tap.tap_id for arrival in taps]
         self._rows = self._earlier(ids)
         entry_id, account = col(EntryRow.entry_id), col(AccountRow.account_id)
-        self._entry_ids = set(session.execute(select(entry_id).where(entry_id.in_(ids))).scalars())
+        taken = select(entry_id).where(among(session, entry_id, ids))
+        self._entry_ids = set(session.execute(taken).scalars())
         self._known = self._neighbours(taps)
         mine = select(account).where(
-            account.in_(keys), col(AccountRow.currency) == ledger.settings.currency
+            among(session, account, list(keys)),
+            col(AccountRow.currency) == ledger.settings.currency,
         )
         self._keys = {name: keys[name] for name in session.execute(mine).scalars()}
         self._new: list[Row] = []
@@ -115,15 +148,17 @@ class _Batch:
     def _earlier(self, ids: Sequence[str]) -> dict[str, Row]:
         """The taps with these ids that were recorded before, by id."""
         taps = table(TapRow)
-        query = select(*taps.c["tap_id", "hash", "chain", "outcome", "answer"])
-        found = self._session.execute(query.where(taps.c.tap_id.in_(ids))).mappings()
+        query = select(*taps.c["tap_id", "hash", "chain", "outcome", "entry_seq", "answer"])
+        found = self._session.execute(
+            query.where(among(self._session, taps.c.tap_id, ids))
+        ).mappings()
         return {row["tap_id"]: dict(row) for row in found}
 
     def _neighbours(self, taps: Sequence[ReadTap]) -> dict[int, Link]:
-        numbers = {arrival.tap.seq + step for arrival in taps for step in (-1, 0, 1)}
+        numbers = list({arrival.tap.seq + step for arrival in taps for step in (-1, 0, 1)})
         rows = table(TapRow)
         query = select(*rows.c["gate_seq", "hash", "prev"]).where(
-            rows.c.gate == self._gate, NOT_A_FORK, rows.c.gate_seq.in_(numbers)
+            rows.c.gate == self._gate, NOT_A_FORK, among(self._session, rows.c.gate_seq, numbers)
         )
         return {row.gate_seq: Link(row.hash, row.prev) for row in self._session.execute(query)}
 
@@ -140,7 +175,7 @@ class _Batch:
         if earlier["hash"] != arrival.hash:
             return self._refuse(arrival.hash, Refused(tap_id, _CONFLICT))
         if earlier["outcome"] != "refused":
-            return replay_answer(earlier["answer"])
+            return replay_answer(earlier["answer"], tap_id, earlier["entry_seq"])
         return self._decide_late(arrival, earlier)
 
     def _decide_new(self, arrival: ReadTap) -> Answer:
@@ -157,7 +192,7 @@ class _Batch:
             "outcome": "quarantined",
             "entry_seq": None,
             "account_id": tap.account,
-            "received_at": self._now,
+            "received_at": self._received_at,
         }
         self._rows[tap.tap_id] = row
         self._new.append(row)
@@ -165,7 +200,7 @@ class _Batch:
             self._known[tap.seq] = arrival.link
             return self._charge(arrival, row)
         title = "This tap contradicts the gate's own record"
-        kept = Quarantined(tap.tap_id, problem("tap-fork", title, verdict.words))
+        kept = Quarantined(tap.tap_id, problem("tap-fork", title, verdict.words, status=409))
         row["answer"] = keep_answer(kept)
         return kept
 
@@ -186,9 +221,10 @@ class _Batch:
             return refused
         # A flat fare looks at no earlier ride.
         charge = price((), Passage(tap.station, tap.direction, tap.moment), self._tables)
-        row["outcome"] = "accepted"
-        row["entry_seq"] = self._writer.append(self._draft(arrival, charge, key))
-        answer = Accepted(tap.tap_id, row["entry_seq"], charge, row["chain"])
+        number = self._log.append(self._draft(arrival, charge, key))
+        row["outcome"] = "waiting" if number is None else "accepted"
+        row["entry_seq"] = number
+        answer = Accepted(tap.tap_id, number, charge, row["chain"])
         row["answer"] = keep_answer(answer)
         return answer
 
@@ -218,11 +254,14 @@ class _Batch:
         return answer
 
     def save(self) -> None:
-        """Write the entries, then the taps that point at them, then the rest."""
-        self._writer.save()
+        """Write the entries, then the taps that point at them, then the rest.
+
+        In the order of ids, so that two gates that use the same ones wait and do not deadlock.
+        """
+        self._log.save()
         taps = table(TapRow)
-        if self._new:
-            self._session.execute(insert(taps), self._new)
+        rows = sorted([row[name] for name in _TAP] for row in self._new)
+        insert_rows(self._session, taps, _TAP, rows)
         if self._late:
             self._session.execute(
                 update(taps)
@@ -235,7 +274,7 @@ class _Batch:
 
     def _save_refusals(self) -> None:
         """Keep each refused thing for staff to see; sent again, it is only counted."""
-        for digest, (answer, times) in self._refused.items():
+        for digest, (answer, times) in sorted(self._refused.items()):
             row = self._session.get(RefusalRow, digest) or RefusalRow(
                 hash=digest,
                 gate=self._gate,
@@ -253,8 +292,16 @@ class _Batch:
     def _save_head(self) -> None:
         """Move the gate's head if a higher tap has come."""
         seen = [(row["gate_seq"], row["hash"]) for row in self._new if row["chain"] != "fork"]
-        head = self._session.get(GateChainRow, self._gate)
-        if seen and (head is None or max(seen)[0] > head.seq):
+        if seen:
             seq, digest = max(seen)
-            newest = GateChainRow(gate=self._gate, seq=seq, hash=digest, seen_at=self._now)
-            self._session.merge(newest)
+            self._session.execute(
+                _MOVE_HEAD,
+                {"gate": self._gate, "seq": seq, "hash": digest, "at": self._received_at},
+            )
+
+
+_MOVE_HEAD = text(
+    "INSERT INTO gate_chain (gate, seq, hash, seen_at) VALUES (:gate, :seq, :hash, :at) "
+    "ON CONFLICT (gate) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, "
+    "seen_at = excluded.seen_at WHERE excluded.seq > gate_chain.seq"
+)

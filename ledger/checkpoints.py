@@ -24,11 +24,12 @@ from sqlmodel import Session, col
 from ledger.kept import CheckpointFile, CheckpointMoved, CheckpointRefused
 from ledger.ledger import Ledger
 from ledger.nodes import TreeIncomplete, frontier_at
+from ledger.sequencer import Sequencer
 from models.database import reading
 from models.errors import FacefareError
 from models.log.notes import Checkpoint, NoteRefused, check_checkpoint, sign_checkpoint
 from models.log.tree import Frontier, leaf_hash
-from models.tables.ledger import EntryRow
+from models.tables.ledger import EntryRow, InboxRow
 
 INTERVAL_S_MAX = 5.0
 LATE_S = 2 * INTERVAL_S_MAX
@@ -136,10 +137,14 @@ def health(ledger: Ledger) -> Health:
             )
         except CheckpointRefused as error:
             return Health(size, None, None, 0.0, str(error))
-        oldest = session.execute(
-            select(col(EntryRow.recorded_at)).where(col(EntryRow.seq) == kept.size)
-        ).scalar()
-    waiting_s = (ledger.clock() - oldest).total_seconds() if oldest else 0.0
+        unsigned = select(col(EntryRow.recorded_at)).where(col(EntryRow.seq) == kept.size)
+        unnumbered = select(func.min(col(InboxRow.accepted_at)))
+        oldest = [
+            moment
+            for query in (unsigned, unnumbered)
+            if (moment := session.execute(query).scalar()) is not None
+        ]
+    waiting_s = (ledger.clock() - min(oldest)).total_seconds() if oldest else 0.0
     signed_at = datetime.fromtimestamp(ledger.checkpoint_file.stat().st_mtime, UTC)
     problem = ""
     if kept.size > size:
@@ -148,22 +153,28 @@ def health(ledger: Ledger) -> Health:
 
 
 class Publisher:
-    """A thread that publishes within 5 seconds or 256 entries, whichever comes first."""
+    """A thread that publishes within 5 seconds or 256 entries, whichever comes first.
+
+    On PostgreSQL a sequencer runs beside it: what is signed must have a number first.
+    """
 
     def __init__(self, ledger: Ledger, interval_s: float = INTERVAL_S_MAX - 1) -> None:
         self._ledger, self._interval_s = ledger, interval_s
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._complaint = ""
+        self._sequencer = Sequencer(ledger)
 
     def start(self) -> None:
         """Publish once here, so that a contradicted log does not start; then go on alone."""
         publish(self._ledger)
+        self._sequencer.start()
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Publish what is left and end the thread."""
+        self._sequencer.stop()
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
 from ledger.checkpoints import publish
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
 from ledger.proving import receipt
-from ledger.verify import VerifyReport, verify
+from ledger.verify import ShowProgress, VerifyReport, verify
 from models.settings import DataDirectory
 
 data_option = click.option(
@@ -44,11 +48,21 @@ def verify_command(data: Path, checkpoint_file: Path | None, as_json: bool) -> N
     opened = Ledger.open(DataDirectory(data))
     note = None if checkpoint_file is None else checkpoint_file.read_text(encoding="utf-8")
     key = opened.log_key.public_key()
-    report = verify(opened.engine, opened.settings.origin, key, note, opened.vault)
+    with _shown_progress() as progress:
+        report = verify(opened.engine, opened.settings.origin, key, note, opened.vault, progress)
     if as_json:
         click.echo(json.dumps({"verify": "ok", **asdict(report)}))
     else:
         _print(report)
+
+
+@contextmanager
+def _shown_progress() -> Iterator[ShowProgress]:
+    """A bar on standard error where that is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("entries", total=None)
+        yield lambda done, size: bar.update(task, completed=done, total=size)
 
 
 def _print(report: VerifyReport) -> None:

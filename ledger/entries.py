@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from ledger.postings import Posting
 from models.errors import FacefareError
 from models.money import Money
@@ -71,17 +73,14 @@ def commitment(key: bytes, entry_id: str) -> str:
     return hmac.digest(key, entry_id.encode(), "sha256").hex()
 
 
-def compose(draft: Draft, seq: int, prev: bytes, recorded_at: datetime) -> dict[str, Any]:
-    """``draft`` as entry number ``seq`` after the entry with leaf hash ``prev``."""
+def contents(draft: Draft) -> dict[str, Any]:
+    """All of the entry that does not depend on its place in the log."""
     value: dict[str, Any] = {
         **draft.facts,
         "v": 1,
-        "seq": seq,
-        "prev": prev.hex(),
         "kind": draft.kind,
         "id": draft.entry_id,
         "occurred_at": format_utc(draft.occurred_at),
-        "recorded_at": format_utc(recorded_at),
         "amount": _money(draft.amount),
         "postings": [{"account": p.account, **_money(p.amount)} for p in draft.postings],
     }
@@ -92,9 +91,14 @@ def compose(draft: Draft, seq: int, prev: bytes, recorded_at: datetime) -> dict[
     return value
 
 
+def place(contents: Mapping[str, Any], seq: int, prev: bytes, recorded_at: str) -> dict[str, Any]:
+    """``contents`` as entry number ``seq`` after the entry with leaf hash ``prev``."""
+    return {**contents, "seq": seq, "prev": prev.hex(), "recorded_at": recorded_at}
+
+
 def encode(value: Mapping[str, Any]) -> bytes:
     """The canonical bytes of a composed entry: what is hashed and what is stored."""
-    body = _encoder.encode(value).encode()
+    body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     if len(body) > ENTRY_BYTES_MAX:
         raise EntryUnreadable(f"an entry has at most {ENTRY_BYTES_MAX} bytes, not {len(body)}")
     return body

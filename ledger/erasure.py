@@ -30,25 +30,24 @@ def erase_account(ledger: Ledger, account_id: str) -> int:
     crash in between.
     """
     with writing(ledger.engine) as session:
+        writer = LogWriter(session, ledger.clock())
         account = session.get(AccountRow, account_id)
-        unlinked = 0 if account is None else _close(ledger, session, account)
+        unlinked = 0 if account is None else _close(ledger, session, writer, account)
         _unlink(session, account_id)
     ledger.vault.erase(key_name(account_id))
     _drop_old_pages(ledger.engine)
     return unlinked
 
 
-def _close(ledger: Ledger, session: Session, account: AccountRow) -> int:
+def _close(ledger: Ledger, session: Session, writer: LogWriter, account: AccountRow) -> int:
     mine = col(EntryRow.account_id) == account.account_id
     entries = session.execute(select(func.count()).select_from(EntryRow).where(mine)).scalar_one()
     left = Money(account.balance_minor, account.currency)
-    now = ledger.clock()
-    writer = LogWriter(session, now)
     writer.append(
         Draft(
             kind="close",
             entry_id=str(uuid4()),
-            occurred_at=now,
+            occurred_at=ledger.clock(),
             amount=left if left.minor > 0 else -left,
             postings=_settle(left),
             facts={"unlinked": entries + 1},  # this entry is the account's last one

@@ -58,23 +58,28 @@ class CheckpointFile:
             kept = self.read() if self._path.exists() else None
             if kept != old:
                 raise CheckpointMoved("another program moved the checkpoint; look again")
-            fresh = self._path.with_name(self._path.name + ".new")
-            with fresh.open("w", encoding="utf-8") as file:
-                file.write(new)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_file(self._path, new)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with self._path.with_name(self._path.name + ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace the file whole; when this returns, it survives a power failure."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def keep_empty_checkpoint(path: Path, origin: str, key: Ed25519PrivateKey) -> None:

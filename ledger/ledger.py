@@ -1,6 +1,6 @@
 """The ledger of one operator: its database, keys, settings and clock, opened together.
 
-DATA/fares.sqlite           entries, postings, taps, accounts
+DATA/fares.sqlite           entries, postings, taps, accounts; or on PostgreSQL (fares_url)
 DATA/keys/log.pem           the key that signs checkpoints
 DATA/vault/accounts.sqlite  the accounts' commitment keys, wrapped by
 DATA/vault/accounts.key     the ledger's master key; enrollment has its own
@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine
+from sqlalchemy import Engine, MetaData
 from sqlmodel import select
 
 from ledger.fares.price import FlatFare
 from ledger.fares.standing import StandingPolicy
 from ledger.kept import keep_empty_checkpoint
-from models.database import open_sqlite, reading
+from ledger.schema import check_schema, upgrade
+from models.database import DatabaseUnusable, open_postgres, open_sqlite, reading
 from models.log.notes import verifier_key
 from models.settings import DataDirectory, Settings
 from models.tables.ledger import EntryRow, LedgerTable
@@ -43,7 +44,19 @@ def create(data: DataDirectory) -> None:
     save_private_key(data.keys / LOG_KEY, Ed25519PrivateKey.generate())
     make_master_key(data.vault / MASTER_KEY)
     Vault(data.vault / VAULT, data.vault / MASTER_KEY)
-    open_sqlite(data.fares_db, LedgerTable.metadata, create=True).dispose()
+    engine = open_sqlite(data.fares_db, MetaData(), create=True)
+    upgrade(engine)
+    engine.dispose()
+
+
+def open_fares(data: DataDirectory, settings: Settings) -> Engine:
+    """The fares database: PostgreSQL where the settings name one, else the SQLite file.
+
+    Whether its schema is the right one is the caller's question (``ledger.schema``).
+    """
+    if settings.fares_url is not None:
+        return open_postgres(settings.fares_url)
+    return open_sqlite(data.fares_db, LedgerTable.metadata)
 
 
 def _is_empty(engine: Engine) -> bool:
@@ -69,11 +82,18 @@ class Ledger:
         A log without any entry gets its first checkpoint here. One with entries and no
         checkpoint does not: it may have lost some, and is not signed before a person looked.
         """
+        settings = data.settings()
+        engine = open_fares(data, settings)
+        try:
+            check_schema(engine)
+        except DatabaseUnusable:
+            engine.dispose()
+            raise
         opened = cls(
-            engine=open_sqlite(data.fares_db, LedgerTable.metadata),
+            engine=engine,
             vault=Vault(data.vault / VAULT, data.vault / MASTER_KEY),
             log_key=load_signing_key(data.keys / LOG_KEY),
-            settings=data.settings(),
+            settings=settings,
             checkpoint_file=data.checkpoint_file,
             clock=clock,
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from models.errors import FacefareError
 from models.money import Money
@@ -42,6 +43,7 @@ def fare_income(network: str) -> str:
     return f"income:fares:{network}"
 
 
+@lru_cache(maxsize=1024)  # most rides of a day cost one of a few amounts
 def transfer(amount: Money, *, debit: str, credit: str) -> tuple[Posting, ...]:
     """Postings that debit one account and credit another; none for an amount of zero."""
     if amount.minor == 0:

@@ -6,18 +6,17 @@ tree that nobody has vouched for yet.
 
 from __future__ import annotations
 
-from functools import partial
-
 from sqlmodel import Session, col, select
 
 from ledger.checkpoints import kept_checkpoint
 from ledger.ledger import Ledger
-from ledger.nodes import kept_hashes, read_node
+from ledger.nodes import kept_hashes
 from models.database import reading
 from models.errors import FacefareError
 from models.log.proofs import Node, prove_consistency, prove_inclusion
 from models.log.receipts import Receipt
 from models.log.tiles import TILE_LEVELS, TILE_WIDTH, Tile, bundle
+from models.log.tree import root
 from models.tables.ledger import EntryRow
 
 
@@ -43,14 +42,14 @@ def receipt(ledger: Ledger, entry_id: str) -> Receipt:
             raise NothingToProve(
                 f"entry {seq} is not signed for yet; a checkpoint follows within seconds, try again"
             )
-        path = prove_inclusion(seq, kept.size, _reader(session))
+        path = prove_inclusion(seq, kept.size, _node_reader(session, kept.size))
     return Receipt(body, seq, tuple(path), note)
 
 
 def consistency(ledger: Ledger, old: int, new: int) -> list[bytes]:
     """The proof that the log of ``new`` entries continues the log of ``old``."""
     with reading(ledger.engine) as session:
-        return prove_consistency(old, new, _reader(session))
+        return prove_consistency(old, new, _node_reader(session, new))
 
 
 def tile_bytes(ledger: Ledger, tile: Tile) -> bytes:
@@ -65,8 +64,22 @@ def tile_bytes(ledger: Ledger, tile: Tile) -> bytes:
         return b"".join(kept_hashes(session, tile.level * TILE_LEVELS, start, tile.width))
 
 
-def _reader(session: Session) -> Node:
-    return partial(read_node, session)
+def _node_reader(session: Session, size: int) -> Node:
+    """Nodes of the tree of ``size`` entries, read a tile at a time: a proof needs few tiles."""
+    tiles: dict[tuple[int, int], list[bytes]] = {}
+
+    def node(level: int, position: int) -> bytes:
+        above = level % TILE_LEVELS
+        kept, first = level - above, position << above
+        number = first // TILE_WIDTH
+        if (kept, number) not in tiles:
+            start = number * TILE_WIDTH
+            count = min(TILE_WIDTH, (size >> kept) - start)
+            tiles[kept, number] = kept_hashes(session, kept, start, count)
+        place = first % TILE_WIDTH
+        return root(tiles[kept, number][place : place + (1 << above)])
+
+    return node
 
 
 def _bodies(session: Session, start: int, count: int) -> list[bytes]:

@@ -19,7 +19,7 @@ from ledger.entries import Draft
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
 from ledger.postings import GOODWILL, RIDER, fare_income, transfer
-from ledger.store import LogWriter
+from ledger.store import LogWriter, total
 from ledger.topups import staff_key_name
 from models.database import writing
 from models.money import Money
@@ -47,9 +47,10 @@ def refund(
         raise EntryRefused(f"a refund's reason is one of {', '.join(REASONS)}, not {reason!r}")
     made_by_key = ledger.vault.create(staff_key_name(made_by))
     with writing(ledger.engine) as session:
+        now = ledger.clock()
+        writer = LogWriter(session, now)
         ride, account_id = _ride(session, ride_id)
         find_account(session, account_id, amount.currency)
-        now = ledger.clock()
         paid_by = GOODWILL if reason == "goodwill" else fare_income(ledger.settings.network)
         draft = Draft(
             kind="refund",
@@ -70,7 +71,6 @@ def refund(
         if earlier is not None:
             return earlier
         _check_amount(session, ride, amount)
-        writer = LogWriter(session, now)
         seq = writer.append(draft)
         writer.save()
     return Recorded(seq, replayed=False)
@@ -88,7 +88,7 @@ def _ride(session: Session, ride_id: str) -> tuple[EntryRow, str]:
 
 def _check_amount(session: Session, ride: EntryRow, amount: Money) -> None:
     given = session.execute(
-        select(func.coalesce(func.sum(col(EntryRow.amount_minor)), 0)).where(
+        select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
             col(EntryRow.kind) == "refund", col(EntryRow.corrects) == ride.entry_id
         )
     ).scalar_one()

@@ -32,8 +32,9 @@ def top_up(
         raise EntryRefused("a top-up is more than zero")
     made_by_key = ledger.vault.create(staff_key_name(made_by))
     with writing(ledger.engine) as session:
-        find_account(session, account_id, ledger.settings.currency)
         now = ledger.clock()
+        writer = LogWriter(session, now)
+        find_account(session, account_id, ledger.settings.currency)
         draft = Draft(
             kind="top_up",
             entry_id=top_up_id,
@@ -49,7 +50,6 @@ def top_up(
         earlier = recorded_before(session, draft)
         if earlier is not None:
             return earlier
-        writer = LogWriter(session, now)
         seq = writer.append(draft)
         writer.save()
     return Recorded(seq, replayed=False)

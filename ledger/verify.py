@@ -6,31 +6,46 @@ after its tail was cut off or all of it was replaced; only a checkpoint that was
 outside the database shows that. So without one the report says: prefix only.
 
 Each entry's bytes are hashed again, chained, put into the tree and compared with every
-column, posting, tap and tree node beside them. Memory stays bounded: rows come in chunks.
+column, posting, tap and tree node beside them. The log is cut into stretches that are
+nodes of the tree (``ledger.stretch``). Of a long log on SQLite, several processes walk
+them side by side and all see the same state of the database (``ledger.walkers``); the
+answers are taken in order, so the first bad entry is the first one everywhere.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Engine, func, select
 from sqlmodel import Session, col
 
 from ledger.accounts import key_name
-from ledger.beside import LogBroken, Row, check_postings, check_tap, chunks
-from ledger.entries import FIRST_PREV, EntryUnreadable, commitment, decode, searchable
-from ledger.nodes import nodes_to_keep
+from ledger.beside import LogBroken
+from ledger.nodes import KEPT_LEVELS
 from ledger.store import table
+from ledger.stretch import OWN_COLUMNS, Setup, Walked, walk
 from ledger.topups import staff_key_name
+from ledger.walkers import Parts, can_share, walkers
 from models.database import reading
 from models.log.notes import Checkpoint, NoteRefused, check_checkpoint
-from models.log.tree import Frontier, leaf_hash
-from models.tables.ledger import AccountRow, NodeRow, PostingRow, TapRow
-from models.vault import KeyErased, Vault
+from models.log.tree import Frontier
+from models.tables.ledger import AccountRow, EntryRow, NodeRow, PostingRow, TapRow
+from models.vault import Vault
 
-__all__ = ["LogBroken", "VerifyReport", "verify"]
+__all__ = ["LogBroken", "ShowProgress", "VerifyReport", "verify"]
+
+PROCESSES = 2
+STRETCH = 1 << 14
+SHARE_FROM = 8 * STRETCH
+"""A shorter log is walked before other processes have started."""
+
+ShowProgress = Callable[[int, int], None]
+"""Called with the entries that were walked, and all there are."""
 
 _PREFIX_ONLY = (
     "prefix only: truncation is not excluded, because no checkpoint from outside was given"
@@ -55,20 +70,54 @@ def verify(
     key: Ed25519PublicKey,
     checkpoint: str | None = None,
     vault: Vault | None = None,
+    progress: ShowProgress = lambda done, size: None,
+    processes: int | None = None,
 ) -> VerifyReport:
     """Verify every entry against itself, its columns and a ``checkpoint`` kept elsewhere.
 
     ``vault`` allows to check whose rides they are, where the accounts' keys still exist.
-    Raises ``LogBroken``.
+    ``processes`` is chosen by the log's size where it is None. Raises ``LogBroken``.
     """
     expected = _read_checkpoint(checkpoint, origin, key)
+    setup = Setup(
+        long=STRETCH,
+        others=tuple(c.name for c in table(EntryRow).c if c.name not in OWN_COLUMNS),
+        checkpoint_size=None if expected is None else expected.size,
+        vault=vault,
+        rider_key=key_name(""),
+        staff_key=staff_key_name(""),
+    )
     with reading(engine) as session:
-        walk = _Walk(session, vault, expected)
-        walk.all_entries()
-        _check_totals(session, walk)
-        _check_erasures(walk)
-        _check_balances(session)
-    return _report(walk, expected)
+        if processes is None:
+            processes = PROCESSES if _size(session) >= SHARE_FROM and can_share(engine) else 1
+        if processes == 1:
+            alone = partial(_one_by_one, session, setup)
+            return _verify(session, alone, setup, expected, progress)
+    with walkers(engine, processes, setup) as (session, parts):
+        return _verify(session, parts, setup, expected, progress)
+
+
+def _verify(
+    session: Session,
+    parts: Parts,
+    setup: Setup,
+    expected: Checkpoint | None,
+    progress: ShowProgress,
+) -> VerifyReport:
+    size = _size(session)
+    whole = _Whole(session, expected, setup.long)
+    if expected is not None and expected.size == 0:
+        whole.compare_root(0, [])
+    progress(0, size)
+    with closing(parts(size)) as found:  # other processes set off; meanwhile this one adds up
+        rows, wrong_balance = _count_rows(session), _wrong_balance(session)
+        for part in found:
+            whole.add(part)
+            progress(part.end, size)
+    _check_totals(whole, rows)
+    if wrong_balance:
+        raise LogBroken(None, wrong_balance)
+    return _report(whole, expected)
 
 
 def _read_checkpoint(note: str | None, origin: str, key: Ed25519PublicKey) -> Checkpoint | None:
@@ -80,151 +129,121 @@ def _read_checkpoint(note: str | None, origin: str, key: Ed25519PublicKey) -> Ch
         raise LogBroken(None, str(error)) from error
 
 
+def _size(session: Session) -> int:
+    """The number of entries, if none is missing."""
+    seq = col(EntryRow.seq)
+    first, last = session.execute(select(func.min(seq), func.max(seq))).one()
+    if last is None:
+        return 0
+    if first != 0:
+        raise LogBroken(0, f"it is missing; the next one here is {first}")
+    return int(last) + 1
+
+
+def _one_by_one(session: Session, setup: Setup, size: int) -> Generator[Walked, None, None]:
+    with closing(session.connection().connection.cursor()) as cursor:
+        for start in range(0, size, setup.long):
+            yield walk(cursor, start, min(start + setup.long, size), setup)
+
+
 @dataclass(slots=True)
-class _Walk:
-    """The state between entries: the tree so far and a few counts."""
+class _Whole:
+    """The stretches put together: the tree over them, and sums of their counts.
+
+    ``above`` is the tree whose leaves are the roots of full stretches; ``edge`` holds the
+    roots within the last stretch, which may be shorter.
+    """
 
     session: Session
-    vault: Vault | None
     expected: Checkpoint | None
-    tree: Frontier = field(default_factory=Frontier)
-    prev: bytes = FIRST_PREV
-    recorded_at: str = ""
-    postings: int = 0
-    taps: int = 0
-    nodes: int = 0
-    erased: int = 0
-    unlinked: int = 0
-    unproved: int = 0
-    keys: dict[str, bytes | None] = field(default_factory=dict)
+    long: int
+    size: int = 0
+    above: Frontier = field(default_factory=Frontier)
+    edge: list[bytes] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def all_entries(self) -> None:
-        self._compare_root()
-        for entries, postings, taps in chunks(self.session):
-            self.keys.clear()  # an erased rider's key is not held longer than a chunk
-            for entry in entries:
-                seq = self.tree.size
-                if entry["seq"] != seq:
-                    raise LogBroken(seq, f"it is missing; the next one here is {entry['seq']}")
-                try:
-                    self._one(entry, postings.pop(seq, []), taps.pop(seq, None))
-                except (TypeError, ValueError, LookupError, AttributeError) as error:
-                    # A value of another kind than any we write, such as text for bytes.
-                    raise LogBroken(seq, f"something about it cannot be read ({error})") from error
-                self._compare_root()
-
-    def _one(self, entry: Row, postings: list[Any], tap: Row | None) -> None:
-        seq, body = self.tree.size, entry["body"]
-        leaf = leaf_hash(body)
-        if leaf != entry["leaf_hash"]:
-            raise LogBroken(seq, "its bytes do not have the hash that was recorded")
-        try:
-            value = decode(body)
-            columns = searchable(value)
-        except EntryUnreadable as error:
-            raise LogBroken(seq, str(error)) from error
-        self._check_chain(seq, entry, value)
-        for name, said in columns.items():
-            if entry[name] != said:
-                raise LogBroken(
-                    seq, f"its column {name} is {entry[name]!r}, its bytes say {said!r}"
-                )
-        check_postings(seq, entry, value, postings)
-        self._check_commitment(seq, value, "rider", entry["account_id"], key_name)
-        self._check_commitment(seq, value, "by", entry["made_by"], staff_key_name)
-        check_tap(seq, entry, value, tap)
-        self.unlinked += value["unlinked"] if value["kind"] == "close" else 0
-        self.postings += len(postings)
-        self.taps += tap is not None
-        self.prev = leaf
-        self._check_nodes(self.tree.append(leaf))
-
-    def _check_chain(self, seq: int, entry: Row, value: Row) -> None:
-        if entry["prev"] != self.prev or value.get("prev") != self.prev.hex():
-            raise LogBroken(seq, "it does not follow the entry before it")
-        if value.get("seq") != seq:
-            raise LogBroken(seq, f"its bytes say it is entry {value.get('seq')}")
-        if entry["recorded_at"] < self.recorded_at:
-            raise LogBroken(seq, "it says it was recorded before the entry before it")
-        self.recorded_at = entry["recorded_at"]
-
-    def _check_commitment(
-        self, seq: int, value: Row, member: str, whose: str | None, name: Any
-    ) -> None:
-        committed = value.get(member)
-        if committed is None:
-            if whose is not None:
-                raise LogBroken(seq, f"a column names {whose}, its bytes commit to nobody")
+    def add(self, part: Walked) -> None:
+        """Put the next stretch beside the ones before; raise ``LogBroken`` if it is broken."""
+        if part.at_checkpoint is not None and self.expected is not None:
+            self.compare_root(self.expected.size, part.at_checkpoint)
+        if part.broken is not None:
+            raise LogBroken(*part.broken)
+        self.counts.update(part.counts)
+        self.size = part.end
+        if part.end - part.start < self.long:
+            self.edge = part.peaks
             return
-        if whose is None:
-            self.erased += member == "rider"
-            return
-        key = self._key(name(whose))
-        if key is None:
-            self.unproved += 1
-        elif commitment(key, value["id"]) != committed:
-            raise LogBroken(seq, f"its column names {whose}, its bytes commit to someone else")
+        completed = self.above.append(part.peaks[0])
+        for level, root in enumerate(completed, self.long.bit_length() - 1):
+            if level % KEPT_LEVELS == 0 and level > KEPT_LEVELS:  # that one was checked within
+                self._check_node(level, root)
 
-    def _key(self, name: str) -> bytes | None:
-        if self.vault is None:
-            return None
-        if name not in self.keys:
-            try:
-                self.keys[name] = self.vault.key(name)
-            except KeyErased:
-                self.keys[name] = None
-        return self.keys[name]
+    def _check_node(self, level: int, root: bytes) -> None:
+        position = (self.size >> level) - 1
+        kept = self.session.execute(
+            select(col(NodeRow.hash)).where(
+                col(NodeRow.level) == level, col(NodeRow.position) == position
+            )
+        ).scalar()
+        if kept != root:
+            raise LogBroken(self.size - 1, f"the kept tree node of level {level} is wrong")
+        self.counts["nodes"] += 1
 
-    def _check_nodes(self, completed: list[bytes]) -> None:
-        for node in nodes_to_keep(self.tree.size, completed):
-            kept = self.session.execute(
-                select(col(NodeRow.hash)).where(
-                    col(NodeRow.level) == node["level"], col(NodeRow.position) == node["position"]
-                )
-            ).scalar()
-            if kept != node["hash"]:
-                raise LogBroken(
-                    self.tree.size - 1, f"the kept tree node of level {node['level']} is wrong"
-                )
-            self.nodes += 1
-
-    def _compare_root(self) -> None:
-        expected = self.expected
-        if expected is None or self.tree.size != expected.size:
-            return
-        if self.tree.root() != expected.root:
+    def compare_root(self, size: int, edge: list[bytes]) -> None:
+        """Compare the tree of ``size`` entries, which ends in ``edge``, with the checkpoint."""
+        if self.expected is not None and self._root(size, edge) != self.expected.root:
             raise LogBroken(
                 None,
-                f"its first {expected.size} entries are not those of the checkpoint: "
+                f"its first {size} entries are not those of the checkpoint: "
                 "some were changed and everything after them was made to fit",
             )
 
+    def root(self) -> bytes:
+        """The root over everything added so far."""
+        return self._root(self.size, self.edge)
 
-def _check_totals(session: Session, walk: _Walk) -> None:
-    """Rows beside the log that belong to no entry."""
+    def _root(self, size: int, edge: list[bytes]) -> bytes:
+        above = Frontier(self.above.size, self.above.peaks)
+        if edge and size % self.long == 0:
+            above.append(edge[0])  # a full stretch is a leaf of the tree above
+            edge = []
+        return Frontier(size, above.peaks + edge).root()
+
+
+def _count_rows(session: Session) -> dict[str, int]:
+    """How many rows stand beside the log."""
     taps = table(TapRow)
     claims = func.count(taps.c.tap_id)
-    for name, count, seen in (
-        ("postings", select(func.count()).select_from(table(PostingRow)), walk.postings),
-        ("tree nodes", select(func.count()).select_from(table(NodeRow)), walk.nodes),
-        ("taps with an entry", select(claims).where(taps.c.entry_seq.is_not(None)), walk.taps),
-        ("accepted taps", select(claims).where(taps.c.outcome == "accepted"), walk.taps),
+    queries = {
+        "postings": select(func.count()).select_from(table(PostingRow)),
+        "tree nodes": select(func.count()).select_from(table(NodeRow)),
+        "taps with an entry": select(claims).where(taps.c.entry_seq.is_not(None)),
+        "accepted taps": select(claims).where(taps.c.outcome == "accepted"),
+    }
+    return {name: session.execute(query).scalar_one() for name, query in queries.items()}
+
+
+def _check_totals(whole: _Whole, rows: Mapping[str, int]) -> None:
+    """Rows beside the log that belong to no entry; accounts taken away unannounced."""
+    counts = whole.counts
+    for name, seen in (
+        ("postings", counts["postings"]),
+        ("tree nodes", counts["nodes"]),
+        ("taps with an entry", counts["taps"]),
+        ("accepted taps", counts["taps"]),
     ):
-        found = session.execute(count).scalar_one()
-        if found != seen:
-            raise LogBroken(walk.tree.size, f"there are {found} {name}, the entries have {seen}")
-
-
-def _check_erasures(walk: _Walk) -> None:
-    if walk.erased != walk.unlinked:
+        if rows[name] != seen:
+            raise LogBroken(whole.size, f"there are {rows[name]} {name}, the entries have {seen}")
+    if counts["erased"] != counts["unlinked"]:
         raise LogBroken(
             None,
-            f"{walk.erased} entries lost their account, but the closing entries of erased "
-            f"riders unlinked {walk.unlinked}",
+            f"{counts['erased']} entries lost their account, but the closing entries of erased "
+            f"riders unlinked {counts['unlinked']}",
         )
 
 
-def _check_balances(session: Session) -> None:
+def _wrong_balance(session: Session) -> str:
+    """An account whose balance is not the sum of its postings, in words; empty if none is."""
     accounts, postings = table(AccountRow), table(PostingRow)
     summed = (
         select(postings.c.account_id, (-func.sum(postings.c.minor)).label("owed"))
@@ -245,11 +264,12 @@ def _check_balances(session: Session) -> None:
     ):
         account = session.execute(query.limit(1)).scalar()
         if account is not None:
-            raise LogBroken(None, f"the account {account} {reason}")
+            return f"the account {account} {reason}"
+    return ""
 
 
-def _report(walk: _Walk, expected: Checkpoint | None) -> VerifyReport:
-    size = walk.tree.size
+def _report(whole: _Whole, expected: Checkpoint | None) -> VerifyReport:
+    size, unproved = whole.size, whole.counts["unproved"]
     if expected is not None and size < expected.size:
         raise LogBroken(size, f"it is missing: the checkpoint covers {expected.size} entries")
     not_excluded = []
@@ -260,16 +280,16 @@ def _report(walk: _Walk, expected: Checkpoint | None) -> VerifyReport:
             f"entries from {expected.size} on are newer than the checkpoint: "
             "the log may have had more or other ones there"
         )
-    if walk.unproved:
+    if unproved:
         not_excluded.append(
-            f"whose entries they are: {walk.unproved} commitments could not be checked, "
+            f"whose entries they are: {unproved} commitments could not be checked, "
             "because their keys are not here"
         )
     return VerifyReport(
         entries=size,
-        root=walk.tree.root().hex(),
+        root=whole.root().hex(),
         checkpoint_size=None if expected is None else expected.size,
-        erased=walk.erased,
-        unproved=walk.unproved,
+        erased=whole.counts["erased"],
+        unproved=unproved,
         not_excluded=tuple(not_excluded),
     )

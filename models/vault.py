@@ -11,8 +11,10 @@ rider's as another's.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -43,11 +45,15 @@ def seal(key: bytes, plaintext: bytes, context: str) -> bytes:
 
 def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
     """Decrypt what ``seal`` made; raise ``VaultError`` if anything about it was changed."""
+    return _unseal(AESGCM(key), sealed, context)
+
+
+def _unseal(cipher: AESGCM, sealed: bytes, context: str) -> bytes:
     if sealed[:1] != _VERSION:
         raise VaultError("the sealed value has an unknown version")
     nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     try:
-        return AESGCM(key).decrypt(nonce, ciphertext, context.encode())
+        return cipher.decrypt(nonce, ciphertext, context.encode())
     except (InvalidTag, ValueError) as error:
         raise VaultError("the sealed value does not open with this key") from error
 
@@ -100,6 +106,17 @@ class Vault:
         if row is None:
             raise KeyErased("the data key of this record is gone: it was erased")
         return unseal(self._master, row[0], name)
+
+    def keys(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The data keys of those ``names`` that have one, read in one go."""
+        asked = json.dumps(list(names))  # one parameter, however many names
+        with closing(self._connect()) as connection:
+            rows = connection.execute(
+                "SELECT name, wrapped FROM data_key WHERE name IN (SELECT value FROM json_each(?))",
+                (asked,),
+            ).fetchall()
+        cipher = AESGCM(self._master)
+        return {name: _unseal(cipher, wrapped, name) for name, wrapped in rows}
 
     def erase(self, name: str) -> None:
         """Delete the data key called ``name``; whatever it sealed is unreadable from now on."""

@@ -11,14 +11,13 @@ from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 
-from conftest import DATA, ROOT, missing
-from fares_feed import write_feed
-from fares_naive import Naive, NaiveTap
-
 from ledger.fares.book import FareBook
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
 from ledger.fares.taps import FareTap
+from tests.conftest import DATA, ROOT, missing
+from tests.fares_feed import write_feed
+from tests.fares_naive import Naive, NaiveTap
 
 GTFS = DATA / "gtfs"
 OWN = ROOT / "docs" / "fares"

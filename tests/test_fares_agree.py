@@ -11,8 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fares_days import book, history_of, naive, naive_taps, random_day, random_feed, random_weeks
-from fares_naive import Naive
 
 from ledger.fares.book import FareBook
 from ledger.fares.calendars import week_of
@@ -22,6 +20,16 @@ from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
 from ledger.fares.statement import statement
 from ledger.fares.taps import FareTap
+from tests.fares_days import (
+    book,
+    history_of,
+    naive,
+    naive_taps,
+    random_day,
+    random_feed,
+    random_weeks,
+)
+from tests.fares_naive import Naive
 
 ALL = os.environ.get("FACEFARE_TEST_ALL") == "1"
 DAYS = 200_000 if ALL else 20_000

@@ -7,8 +7,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from fares_days import OWN, feed_directory
-from fares_feed import FILES, START, write_feed
 
 from ledger.fares import feedfiles
 from ledger.fares.book import FareBook, NoFares
@@ -16,6 +14,8 @@ from ledger.fares.feedfiles import FeedUnreadable
 from ledger.fares.gtfs import import_feed
 from ledger.fares.problems import FeedRefused
 from ledger.fares.shelf import ShelfDamaged, activate, kept, open_book
+from tests.fares_days import OWN, feed_directory
+from tests.fares_feed import FILES, START, write_feed
 
 
 def refused(directory: Path, **changed: str | None) -> str:

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from fares_feed import FILES, at, rider, taps, town
 
 from ledger.fares.book import FareBook
 from ledger.fares.engine import price
 from ledger.fares.history import History
 from ledger.fares.statement import statement, week_rules
+from tests.fares_feed import FILES, at, rider, taps, town
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from datetime import date, datetime, timedelta
 from datetime import time as clock
 
 import pytest
-from fares_days import OWN, STARTS, book, feed_directory, naive, naive_taps
 
 from ledger.fares.engine import price, quote
 from ledger.fares.gtfs import import_feed
@@ -20,6 +19,7 @@ from ledger.fares.history import History
 from ledger.fares.statement import statement
 from ledger.fares.taps import FareTap
 from models.wire.tap import Direction
+from tests.fares_days import OWN, STARTS, book, feed_directory, naive, naive_taps
 
 QUICK = "leg_rapid_transit_quick_subway,rapid_transit"
 LEG, MOVE = "fare_leg_rules.txt", "fare_transfer_rules.txt"

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from fares_feed import FILES, at, rider, taps, town
 
 from ledger.fares.book import FareBook
 from ledger.fares.engine import price, quote
@@ -15,6 +14,7 @@ from ledger.fares.rates import UnknownPlace, distance_m
 from ledger.fares.statement import statement
 from ledger.fares.taps import Concession, FareTap, fare_tap
 from models.wire.tap import Evidence, Tap
+from tests.fares_feed import FILES, at, rider, taps, town
 
 HEAD = "leg_group_id,network_id,from_area_id,to_area_id,fare_product_id"
 MOVE = "from_leg_group_id,to_leg_group_id,transfer_count,duration_limit,duration_limit_type,"

@@ -8,8 +8,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from fares_days import book as real_book
-from fares_feed import FILES, START, at, rider, taps, town, write_feed
 
 from ledger.fares.book import FareBook
 from ledger.fares.calendars import day_starts, monday_of, service_day, week_of
@@ -18,6 +16,8 @@ from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
 from ledger.fares.statement import statement
 from ledger.fares.taps import FareTap
+from tests.fares_days import book as real_book
+from tests.fares_feed import FILES, START, at, rider, taps, town, write_feed
 
 ZONES = [ZoneInfo(name) for name in ("America/Toronto", "Europe/Berlin", "Asia/Shanghai")]
 

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from flask import Flask
 from flask.testing import FlaskClient
-from town import ORIGIN, Town, make_town
 from werkzeug.test import TestResponse
 
 from ledger.app import create_blueprints
@@ -24,6 +23,7 @@ from models.log.notes import check_checkpoint
 from models.tables.access import AccessTable
 from models.wire.keys import raw_public
 from models.wire.tokens import Request, TokenRefused, issue_gate_token
+from tests.town import ORIGIN, Town, make_town
 
 
 class GateClient:
@@ -99,7 +99,7 @@ def test_each_tap_gets_its_own_answer_in_order(town: Town, gate: GateClient) -> 
     }
     assert refused["status"] == "refused"
     assert refused["problem"]["type"] == "urn:facefare:tap-refused"
-    assert set(refused["problem"]) == {"type", "title", "detail"}
+    assert set(refused["problem"]) == {"type", "title", "detail", "status"}
     assert replayed == {**accepted, "status": "replayed"}
 
 
@@ -200,4 +200,5 @@ def test_health_turns_red_when_the_log_is_not_signed(town: Town, gate: GateClien
         "entries": 1,
         "checkpoint_size": 0,
         "unsigned_for_s": 11.0,
+        "witnesses": [],
     }

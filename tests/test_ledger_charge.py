@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
-from town import Town, TownGate, make_town
 
 from ledger.accounts import balance, open_account
 from ledger.answers import Accepted, Answer, Quarantined, Refused
@@ -23,6 +22,7 @@ from models.database import reading
 from models.money import Money
 from models.tables.ledger import EntryRow, GateChainRow, RefusalRow, TapRow
 from models.wire.tap import sign_tap
+from tests.town import Town, TownGate, make_town
 
 
 @pytest.fixture

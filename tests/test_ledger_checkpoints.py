@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import select
-from town import ORIGIN, Town, TownGate, make_town
 
 from ledger.checkpoints import Publisher, health, publish
 from ledger.kept import CheckpointFile, CheckpointMissing, CheckpointMoved, CheckpointRefused
@@ -23,6 +22,7 @@ from models.database import reading
 from models.log.notes import Checkpoint, check_checkpoint, sign_checkpoint
 from models.log.tree import EMPTY_ROOT, root
 from models.tables.ledger import EntryRow
+from tests.town import ORIGIN, Town, TownGate, make_town
 
 
 @pytest.fixture

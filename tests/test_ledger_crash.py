@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from sqlmodel import select
-from town import ORIGIN, make_town
 
 from ledger.accounts import balance
 from ledger.answers import Accepted
@@ -21,6 +20,7 @@ from models.database import reading
 from models.money import Money
 from models.tables.ledger import TapRow
 from models.wire.keys import raw_public
+from tests.town import ORIGIN, make_town
 
 KILLS = 5
 TAPS = 400

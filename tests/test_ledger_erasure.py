@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 from sqlmodel import select
-from town import ORIGIN, Town, make_town
 
 from ledger.accounts import AccountError, balance, standings
 from ledger.answers import Accepted, Refused
@@ -23,6 +22,7 @@ from models.database import reading
 from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow, TapRow
 from models.vault import KeyErased
+from tests.town import ORIGIN, Town, make_town
 
 
 @pytest.fixture

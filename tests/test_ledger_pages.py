@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 from flask_wtf import CSRFProtect
 from jinja2 import ChoiceLoader, DictLoader
 from sqlmodel import select
-from town import Town, make_town
 
 from ledger.accounts import balance
 from ledger.checkpoints import publish
@@ -21,6 +20,7 @@ from models.access.web import signed_in, start_session
 from models.database import reading
 from models.money import Money
 from models.tables.ledger import EntryRow
+from tests.town import Town, make_town
 
 LAYOUT = """<title>{% block title %}{% endblock %}</title>
 {% for message in get_flashed_messages() %}<p role="status">{{ message }}</p>{% endfor %}

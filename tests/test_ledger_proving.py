@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from sqlmodel import select
-from town import ORIGIN, Town, make_town
 
 from ledger.api import public
 from ledger.checkpoints import publish
@@ -31,6 +30,7 @@ from models.log.tiles import Tile
 from models.log.tree import leaf_hash, root
 from models.money import Money
 from models.tables.ledger import EntryRow
+from tests.town import ORIGIN, Town, make_town
 
 VERIFIER = Path(__file__).parents[1] / "docs" / "verify" / "verify_facefare.py"
 

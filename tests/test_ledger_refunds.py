@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 from sqlmodel import select
-from town import ORIGIN, Town, make_town
 
 from ledger.accounts import balance
 from ledger.entries import decode
@@ -20,6 +19,7 @@ from ledger.verify import verify
 from models.database import reading
 from models.money import Money
 from models.tables.ledger import EntryRow
+from tests.town import ORIGIN, Town, make_town
 
 
 @pytest.fixture

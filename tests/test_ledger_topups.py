@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 from sqlmodel import select
-from town import Town, make_town
 
 from ledger.accounts import AccountError, account_standing, balance, open_account, standings
 from ledger.fares.standing import StandingPolicy, standing
@@ -17,6 +16,7 @@ from ledger.topups import top_up
 from models.database import reading
 from models.money import Money
 from models.tables.ledger import AccountRow, EntryRow, PostingRow
+from tests.town import Town, make_town
 
 
 @pytest.fixture

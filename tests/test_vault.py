@@ -104,3 +104,12 @@ def test_a_wrapped_key_cannot_be_moved_to_another_name(vault: Vault, tmp_path: P
         connection.execute("UPDATE data_key SET name = 'rider:b'")
     with pytest.raises(VaultError, match="does not open"):
         vault.key("rider:b")
+
+
+def test_many_keys_are_read_at_once_and_erased_ones_are_left_out(vault: Vault) -> None:
+    names = [f"rider:{number}" for number in range(40)]
+    made = {name: vault.create(name) for name in names}
+    vault.erase("rider:7")
+    del made["rider:7"]
+    assert vault.keys([*names, "rider:unknown"]) == made
+    assert vault.keys([]) == {}

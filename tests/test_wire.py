@@ -217,3 +217,93 @@ def test_a_field_that_is_wrong_is_named(field: str, value: object) -> None:
     body = {**TAP.model_dump(), field: value}
     with pytest.raises(TapRefused, match=f"field {field} is wrong"):
         check_tap(signed_as(canonical_bytes(body)), KEY.public_key())
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
+    [0.0, -0.0, 1.0, 1e-5, 1e-7, 1e16, 1e21, 123456789.125, 5e-324]
+)
+
+
+@given(NUMBERS, NUMBERS, st.none() | NUMBERS, st.text(min_size=1, max_size=64))
+def test_a_tap_is_spelled_as_rfc_8785_spells_it(
+    score: float, margin: float, liveness: float | None, engine: str
+) -> None:
+    """Whatever the gate's numbers and its engine's name: read back, and signed as it was."""
+    seen = {"score": score, "margin": margin, "liveness": liveness, "engine": engine}
+    body = {**TAP.model_dump(), "evidence": {**TAP.evidence.model_dump(), **seen}}
+    try:
+        payload = canonical_bytes(body)
+    except (CanonicalError, UnicodeEncodeError):
+        return  # a lone surrogate has no bytes
+    tap = check_tap(signed_as(payload), KEY.public_key())
+    assert canonical_bytes(tap.model_dump()) == payload
+
+
+@given(st.recursive(JSON | NUMBERS, lambda inner: st.lists(inner, max_size=3), max_leaves=8))
+def test_the_quick_reader_takes_only_what_is_canonical(value: Any) -> None:
+    """Python's own spelling of a value is taken exactly where it is RFC 8785's as well."""
+    spelled = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        data, expected = spelled.encode(), canonical_bytes(value)
+    except UnicodeEncodeError:
+        return
+    if data == expected:
+        assert parse_canonical(data) == value
+    else:
+        with pytest.raises(CanonicalError):
+            parse_canonical(data)
+
+
+def header_of(**changes: Any) -> str:
+    header = {"alg": "EdDSA", "typ": TAP_TYPE, **changes}
+    text = json.dumps({name: value for name, value in header.items() if value is not None})
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def signed_under(header: str) -> str:
+    message = f"{header}.{sign_tap(TAP, KEY).split('.')[1]}"
+    signature = base64.urlsafe_b64encode(KEY.sign(message.encode())).rstrip(b"=").decode()
+    return f"{message}.{signature}"
+
+
+def test_a_header_written_by_hand_is_good_enough() -> None:
+    assert check_tap(signed_under(header_of()), KEY.public_key()) == TAP
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        header_of(alg="none"),
+        header_of(alg="HS256"),
+        header_of(alg=None),
+        header_of(alg=["EdDSA"]),
+        header_of(crit=["b64"], b64=False),
+        header_of(jwk={"kty": "OKP"}),
+        header_of(jku="https://keys.example/"),
+        base64.urlsafe_b64encode(b"[1]").decode(),
+        base64.urlsafe_b64encode(b"{}x").decode(),
+        "",
+    ],
+)
+def test_a_header_that_is_not_a_taps_is_refused_however_well_it_is_signed(header: str) -> None:
+    with pytest.raises(TapRefused, match="does not verify"):
+        check_tap(signed_under(header), KEY.public_key())
+
+
+def test_a_signed_tap_has_one_spelling() -> None:
+    header, payload, signature = sign_tap(TAP, KEY).split(".")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(signature[-1])
+    for other in (
+        f"{header}.{payload}.{signature}==",
+        f"{header}.{payload}.{signature[:-1]}{alphabet[last ^ 1]}",
+        f"{header}.{payload}.{signature}.",
+        f"{header}.{payload}",
+        f"{header}.{payload}.{signature[:40]}\n{signature[40:]}",
+        f"{header}.{payload}.{signature[:40]}+{signature[40:]}",
+        f"{header}.{payload}.",
+        f" {header}.{payload}.{signature}",
+        f"{header}.{payload}.{signature}é",
+    ):
+        with pytest.raises(TapRefused):
+            check_tap(other, KEY.public_key())

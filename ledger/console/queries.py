@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
+from ledger.store import total
 from models.money import Money
 from models.tables.ledger import (
-    NO_ENTRY,
+    NOT_CHARGED,
     AccountRow,
     EntryRow,
     PostingRow,
@@ -45,7 +46,7 @@ def trial_balance(session: Session) -> list[AccountTotal]:
     """Every ledger account with its total; all totals of a currency sum to zero."""
     account, currency = col(PostingRow.account), col(PostingRow.currency)
     rows = session.execute(
-        select(account, currency, func.sum(col(PostingRow.minor)).label("minor"))
+        select(account, currency, total(col(PostingRow.minor)).label("minor"))
         .group_by(account, currency)
         .order_by(account, currency)
     )
@@ -57,7 +58,7 @@ def takings_since(session: Session, start: datetime) -> list[Takings]:
     station, gate, currency = col(EntryRow.station), col(EntryRow.gate), col(EntryRow.currency)
     rows = session.execute(
         select(station, gate, currency, func.count().label("rides"),
-               func.sum(col(EntryRow.amount_minor)).label("minor"))
+               total(col(EntryRow.amount_minor)).label("minor"))
         .where(col(EntryRow.kind) == "ride", col(EntryRow.recorded_at) >= start)
         .group_by(station, gate, currency)
         .order_by(station, gate, currency)
@@ -86,7 +87,7 @@ def tap_of(session: Session, seq: int) -> TapRow | None:
 
 def taps_with_trouble(session: Session) -> list[TapRow]:
     """The newest taps that were kept and not charged."""
-    query = select(TapRow).where(NO_ENTRY)
+    query = select(TapRow).where(NOT_CHARGED)
     return list(
         session.execute(query.order_by(col(TapRow.received_at).desc()).limit(RECENT)).scalars()
     )

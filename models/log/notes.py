@@ -9,7 +9,8 @@ A checkpoint says how long a log is and what its root is, and is signed by the l
     — fares.example/city AbCdEfGh…base64 of key id and signature…
 
 The first line is the log's *origin*, a name without a scheme. The key id is the first
-four bytes of SHA-256(name || 0x0A || 0x01 || public key); 0x01 stands for Ed25519.
+four bytes of SHA-256(name || 0x0A || type || public key); type 0x01 stands for Ed25519.
+Witnesses add lines of their own (``models.log.cosignatures``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -25,8 +27,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from models.errors import FacefareError
 from models.wire.keys import raw_public
 
+ED25519 = b"\x01"
+NOTE_CHARS_MAX = 16_384
 _DASH = "\N{EM DASH}"
-_ED25519 = b"\x01"
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 class NoteRefused(FacefareError):
@@ -46,23 +50,84 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode('ascii')}\n"
 
 
-def note_key_id(name: str, key: Ed25519PublicKey) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature line: who, with which key (by its id of four bytes), and the signature."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+    def line(self) -> str:
+        """The line, with its end."""
+        encoded = base64.b64encode(self.key_id + self.signature).decode("ascii")
+        return f"{_DASH} {self.name} {encoded}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note taken apart; nothing in it is verified yet."""
+
+    body: str
+    signatures: tuple[Signature, ...]
+
+
+def note_key_id(name: str, key: Ed25519PublicKey, kind: bytes = ED25519) -> bytes:
     """The four bytes by which a signature line names its key."""
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + raw_public(key)).digest()[:4]
+    return hashlib.sha256(name.encode() + b"\n" + kind + raw_public(key)).digest()[:4]
 
 
-def verifier_key(name: str, key: Ed25519PublicKey) -> str:
-    """The key as other C2SP tools take it: ``name+hash+base64(0x01 || key)``."""
-    encoded = base64.b64encode(_ED25519 + raw_public(key)).decode("ascii")
-    return f"{name}+{note_key_id(name, key).hex()}+{encoded}"
+def verifier_key(name: str, key: Ed25519PublicKey, kind: bytes = ED25519) -> str:
+    """The key as other C2SP tools take it: ``name+hash+base64(kind || key)``."""
+    encoded = base64.b64encode(kind + raw_public(key)).decode("ascii")
+    return f"{name}+{note_key_id(name, key, kind).hex()}+{encoded}"
+
+
+def parse_verifier_key(text: str, kind: bytes = ED25519) -> tuple[str, Ed25519PublicKey]:
+    """The name and the key that ``verifier_key`` wrote; raise ``NoteRefused`` otherwise."""
+    name, _, rest = text.strip().partition("+")
+    key_id, _, encoded = rest.partition("+")
+    raw = _decode(encoded, "the key")
+    if not is_key_name(name) or len(raw) != 33:
+        raise NoteRefused(f"{text[:80]!r} is not a key of the form name+hash+base64")
+    if raw[:1] != kind:
+        raise NoteRefused(f"the key of {name} is of type {raw[0]}, not {kind[0]}")
+    key = Ed25519PublicKey.from_public_bytes(raw[1:])
+    if note_key_id(name, key, kind).hex() != key_id:
+        raise NoteRefused(f"the hash in the key of {name} does not fit the key; copy it again")
+    return name, key
+
+
+def is_key_name(name: str) -> bool:
+    """Whether a signature line can carry this name."""
+    return bool(name) and name.isprintable() and not re.search(r"[\s+]", name)
 
 
 def sign_checkpoint(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
     """Return the checkpoint as a signed note."""
-    body = checkpoint.body()
-    signature = note_key_id(checkpoint.origin, key.public_key()) + key.sign(body.encode())
-    line = f"{_DASH} {checkpoint.origin} {base64.b64encode(signature).decode('ascii')}"
-    return f"{body}\n{line}\n"
+    body, name = checkpoint.body(), checkpoint.origin
+    signed = Signature(name, note_key_id(name, key.public_key()), key.sign(body.encode()))
+    return f"{body}\n{signed.line()}"
+
+
+def parse_note(note: str) -> Note:
+    """Take a note apart; raise ``NoteRefused`` unless it is written the one way."""
+    if len(note) > NOTE_CHARS_MAX or _CONTROL.search(note):
+        raise NoteRefused("this is not a signed note: it is too long or holds control characters")
+    body, separator, lines = note.rpartition("\n\n")
+    if not separator or not lines.endswith("\n"):
+        raise NoteRefused("the checkpoint is not a signed note: its signatures are missing")
+    return Note(f"{body}\n", tuple(map(parse_signature, lines[:-1].split("\n"))))
+
+
+def parse_signature(line: str) -> Signature:
+    """Read a signature line without its end; raise ``NoteRefused`` for anything else."""
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    if dash != _DASH or not is_key_name(name) or not encoded:
+        raise NoteRefused("the checkpoint has a signature line that cannot be read")
+    raw = _decode(encoded, "a signature")
+    return Signature(name, raw[:4], raw[4:])
 
 
 def check_checkpoint(note: str, origin: str, key: Ed25519PublicKey) -> Checkpoint:
@@ -70,46 +135,47 @@ def check_checkpoint(note: str, origin: str, key: Ed25519PublicKey) -> Checkpoin
 
     Signatures by other keys (witnesses) are passed over, as the format asks.
     """
-    body, separator, signatures = note.rpartition("\n\n")
-    if not separator or not signatures.endswith("\n"):
-        raise NoteRefused("the checkpoint is not a signed note: its signatures are missing")
-    body += "\n"
-    checkpoint = _parse_body(body)
+    parsed = parse_note(note)
+    checkpoint = parse_checkpoint(parsed.body)
     if checkpoint.origin != origin:
         raise NoteRefused(f"the checkpoint is of the log {checkpoint.origin!r}, not {origin!r}")
     wanted = note_key_id(origin, key)
-    for line in signatures.splitlines():
-        dash, _, rest = line.partition(" ")
-        name, _, encoded = rest.partition(" ")
-        if dash != _DASH or not name or not encoded:
-            raise NoteRefused("the checkpoint has a signature line that cannot be read")
-        signature = _decode(encoded)
-        if name != origin or signature[:4] != wanted:
+    for signature in parsed.signatures:
+        if signature.name != origin or signature.key_id != wanted:
             continue
         try:
-            key.verify(signature[4:], body.encode())
+            key.verify(signature.signature, parsed.body.encode())
         except InvalidSignature as error:
             raise NoteRefused("the checkpoint's signature does not verify") from error
         return checkpoint
     raise NoteRefused("the checkpoint is not signed by this log's key")
 
 
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise NoteRefused("the checkpoint holds text that is not base64") from error
-
-
-def _parse_body(body: str) -> Checkpoint:
+def parse_checkpoint(body: str) -> Checkpoint:
+    """Read the text of a checkpoint, which nobody has verified yet."""
     lines = body.split("\n")
     if len(lines) < 4 or not lines[0] or lines[-1]:
         raise NoteRefused("the checkpoint has fewer than three lines")
-    size_text, root = lines[1], _decode(lines[2])
-    if not (size_text.isascii() and size_text.isdigit()) or str(int(size_text)) != size_text:
-        raise NoteRefused(f"the checkpoint's size {size_text!r} is not a plain whole number")
+    size, root = parse_size(lines[1]), _decode(lines[2], "the checkpoint's root")
     if len(root) != hashlib.sha256().digest_size:
         raise NoteRefused("the checkpoint's root is not 32 bytes")
     if len(lines) > 4:
         raise NoteRefused("the checkpoint carries extension lines, which this log never writes")
-    return Checkpoint(lines[0], int(size_text), root)
+    return Checkpoint(lines[0], size, root)
+
+
+def parse_size(text: str) -> int:
+    """Read the size of a log as C2SP formats write it: decimal, no leading zeros."""
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", text):
+        raise NoteRefused(f"the checkpoint's size {text[:40]!r} is not a plain whole number")
+    return int(text)
+
+
+def _decode(text: str, what: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise NoteRefused(f"{what} is not base64") from error
+    if base64.b64encode(data).decode("ascii") != text:
+        raise NoteRefused(f"{what} is base64 with stray bits")
+    return data

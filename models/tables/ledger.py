@@ -5,9 +5,16 @@ one, its predecessor is the entry before it, its id is unique, a tap is recorded
 one gate has one tap per number. Triggers refuse every change of an entry or posting except
 taking the account (or the member of staff) away, which is how a rider is forgotten.
 
+On PostgreSQL several requests charge at once. Each leaves its entries in the *inbox*, in
+the transaction that decides about them, and the sequencer gives them their numbers from
+there (``ledger.sequencer``). On SQLite there is one writer, and its inbox stays empty.
+
 There is no index over hashes: they fall all over such an index, and writing it would cost
 more with every entry. The trigger that compares ``prev`` with the entry before says more
 than its being unique would.
+
+The tables are made by ``ledger/migrations``, which holds the triggers too; a test compares
+what they make with what is said here.
 
 Amounts follow the accountant's sign: debit positive, credit negative.
 """
@@ -16,7 +23,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import DDL, Index, Integer, LargeBinary, MetaData, event, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData, text
 from sqlmodel import Field, SQLModel
 
 from models.tables.columns import UtcTime
@@ -24,6 +31,11 @@ from models.tables.columns import UtcTime
 # Written out, not bound: only then does SQLite see that the partial indexes below serve it.
 NOT_A_FORK = text("chain <> 'fork'")
 NO_ENTRY = text("entry_seq IS NULL")
+NOT_CHARGED = text("outcome IN ('quarantined', 'refused')")
+A_CORRECTION = text("corrects IS NOT NULL")
+
+# SQLite only takes a plain INTEGER for the row's own number.
+Whole = BigInteger().with_variant(Integer, "sqlite")
 
 
 class LedgerTable(SQLModel):
@@ -43,7 +55,7 @@ class AccountRow(LedgerTable, table=True):
 
     account_id: str = Field(primary_key=True)
     currency: str
-    balance_minor: int = Field(default=0, index=True)
+    balance_minor: int = Field(default=0, sa_type=BigInteger, index=True)
     opened_at: datetime = Field(sa_type=UtcTime)
     changed_at: datetime = Field(sa_type=UtcTime)
 
@@ -56,8 +68,12 @@ class EntryRow(LedgerTable, table=True):
     """
 
     __tablename__ = "entry"
+    __table_args__ = (
+        Index("entry_that_corrects", "corrects",
+              sqlite_where=A_CORRECTION, postgresql_where=A_CORRECTION),
+    )  # fmt: skip
 
-    seq: int = Field(sa_type=Integer, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    seq: int = Field(sa_type=Whole, primary_key=True, sa_column_kwargs={"autoincrement": False})
     entry_id: str = Field(unique=True)
     kind: str
     body: bytes = Field(sa_type=LargeBinary)
@@ -65,7 +81,7 @@ class EntryRow(LedgerTable, table=True):
     prev: bytes = Field(sa_type=LargeBinary)
     recorded_at: datetime = Field(sa_type=UtcTime, index=True)
     occurred_at: datetime = Field(sa_type=UtcTime)
-    amount_minor: int
+    amount_minor: int = Field(sa_type=BigInteger)
     currency: str
     gate: str | None = None
     station: str | None = None
@@ -73,7 +89,7 @@ class EntryRow(LedgerTable, table=True):
     medium: str | None = None
     rule: str | None = None
     tap_hash: str | None = None
-    corrects: str | None = Field(default=None, index=True)
+    corrects: str | None = None
     account_id: str | None = Field(default=None, index=True)
     made_by: str | None = None
 
@@ -82,12 +98,13 @@ class PostingRow(LedgerTable, table=True):
     """One line of an entry. ``account`` is the name in the bytes; a rider's has an account_id."""
 
     __tablename__ = "posting"
+    __table_args__ = {"sqlite_with_rowid": False}
 
-    entry_seq: int = Field(primary_key=True, foreign_key="entry.seq")
+    entry_seq: int = Field(sa_type=Whole, primary_key=True, foreign_key="entry.seq")
     line: int = Field(primary_key=True)
     account: str
     account_id: str | None = None
-    minor: int
+    minor: int = Field(sa_type=BigInteger)
     currency: str
 
 
@@ -97,8 +114,25 @@ class NodeRow(LedgerTable, table=True):
     __tablename__ = "node"
 
     level: int = Field(primary_key=True)
-    position: int = Field(primary_key=True)
+    position: int = Field(sa_type=Whole, primary_key=True)
     hash: bytes = Field(sa_type=LargeBinary)
+
+
+class InboxRow(LedgerTable, table=True):
+    """A decided entry that has no number yet; ``contents`` is all else that its bytes will say.
+
+    ``accepted_at`` and ``place`` are only a fair order to take them in: any order is right,
+    and none is missed, because a taken row is deleted in the transaction that numbers it.
+    """
+
+    __tablename__ = "inbox"
+
+    entry_id: str = Field(primary_key=True)
+    accepted_at: datetime = Field(sa_type=UtcTime, index=True)
+    place: int
+    contents: str
+    account_id: str | None = None
+    made_by: str | None = None
 
 
 class TapRow(LedgerTable, table=True):
@@ -115,7 +149,7 @@ class TapRow(LedgerTable, table=True):
         Index("tap_without_entry", "account_id",
               sqlite_where=NO_ENTRY, postgresql_where=NO_ENTRY),
         Index("tap_not_charged", "received_at",
-              sqlite_where=NO_ENTRY, postgresql_where=NO_ENTRY),
+              sqlite_where=NOT_CHARGED, postgresql_where=NOT_CHARGED),
     )  # fmt: skip
 
     tap_id: str = Field(primary_key=True)
@@ -123,10 +157,10 @@ class TapRow(LedgerTable, table=True):
     hash: str
     prev: str
     gate: str
-    gate_seq: int
+    gate_seq: int = Field(sa_type=BigInteger)
     chain: str  # ok | gap | fork
-    outcome: str  # accepted | quarantined | refused
-    entry_seq: int | None = Field(default=None, foreign_key="entry.seq", unique=True)
+    outcome: str  # accepted | waiting (its entry is in the inbox) | quarantined | refused
+    entry_seq: int | None = Field(default=None, sa_type=Whole, foreign_key="entry.seq", unique=True)
     answer: str
     account_id: str | None = None
     received_at: datetime = Field(sa_type=UtcTime)
@@ -138,7 +172,7 @@ class GateChainRow(LedgerTable, table=True):
     __tablename__ = "gate_chain"
 
     gate: str = Field(primary_key=True)
-    seq: int
+    seq: int = Field(sa_type=BigInteger)
     hash: str
     seen_at: datetime = Field(sa_type=UtcTime)
 
@@ -156,36 +190,3 @@ class RefusalRow(LedgerTable, table=True):
     times: int = 1
     first_at: datetime = Field(sa_type=UtcTime)
     last_at: datetime = Field(sa_type=UtcTime)
-
-
-def _only_added(table: str, may_be_forgotten: tuple[str, ...]) -> list[str]:
-    """Triggers that refuse to change or delete a row, but let some columns become NULL."""
-    columns = [column.name for column in LedgerTable.metadata.tables[table].columns]
-    kept = [f"NEW.{name} IS OLD.{name}" for name in columns if name not in may_be_forgotten]
-    kept += [f"(NEW.{name} IS NULL OR NEW.{name} IS OLD.{name})" for name in may_be_forgotten]
-    refuse = "BEGIN SELECT RAISE(ABORT, 'entries are only added, never changed'); END"
-    return [
-        f"CREATE TRIGGER IF NOT EXISTS {table}_is_not_changed BEFORE UPDATE ON {table} "
-        f"WHEN NOT ({' AND '.join(kept)}) {refuse}",
-        f"CREATE TRIGGER IF NOT EXISTS {table}_is_not_deleted BEFORE DELETE ON {table} {refuse}",
-    ]
-
-
-_FOLLOWS = (
-    "CREATE TRIGGER IF NOT EXISTS entry_follows_the_one_before BEFORE INSERT ON entry "
-    "WHEN NEW.seq <> (SELECT COALESCE(MAX(seq) + 1, 0) FROM entry) OR NEW.prev <> COALESCE("
-    "(SELECT leaf_hash FROM entry WHERE seq = NEW.seq - 1), zeroblob(32)) "
-    "BEGIN SELECT RAISE(ABORT, 'an entry has the next number and names the one before'); END"
-)
-
-for _statement in (
-    *_only_added("entry", ("account_id", "made_by")),
-    *_only_added("posting", ("account_id",)),
-    *_only_added("node", ()),
-    _FOLLOWS,
-):
-    event.listen(
-        LedgerTable.metadata,
-        "after_create",
-        DDL(_statement).execute_if(dialect="sqlite"),  # type: ignore[no-untyped-call]
-    )

@@ -15,7 +15,6 @@ tap as it travelled, so a gap, a replay or a deletion shows. The first tap's ``p
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import json
@@ -31,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.errors import FacefareError
 from models.wire.canonical import CanonicalError, canonical_bytes, parse_canonical
-from models.wire.keys import base64url, key_id
+from models.wire.keys import key_id
 from models.wire.times import parse_utc
 
 TAP_TYPE = "facefare-tap+jws"
@@ -137,6 +136,12 @@ def check_tap(signed: str, key: Ed25519PublicKey) -> Tap:
 
 def _read_tap(payload: bytes) -> Tap:
     try:
+        tap = Tap.model_validate_json(payload)
+        if _spelled(tap).encode() == payload:
+            return tap
+    except (ValidationError, CanonicalError):
+        pass  # read again below, slowly, for the reason
+    try:
         return Tap.model_validate(parse_canonical(payload))
     except CanonicalError as error:
         raise TapRefused(f"the tap cannot be read: {error}") from error
@@ -146,17 +151,47 @@ def _read_tap(payload: bytes) -> Tap:
         raise TapRefused(f"the tap's field {where or 'body'} is wrong: {first['msg']}") from error
 
 
+def _spelled(tap: Tap) -> str:
+    """The tap's canonical JSON, three times as fast as a general writer; a test compares them.
+
+    All text but the engine's name is of characters that JSON writes as they are.
+    """
+    saw = tap.evidence
+    liveness = "null" if saw.liveness is None else _number(saw.liveness)
+    return (
+        f'{{"account":"{tap.account}","at":"{tap.at}","direction":"{tap.direction}",'
+        f'"evidence":{{"engine":{_quoted(saw.engine)},"frames":{saw.frames},'
+        f'"gallery_version":{saw.gallery_version},"liveness":{liveness},'
+        f'"margin":{_number(saw.margin)},"score":{_number(saw.score)}}},'
+        f'"gate":"{tap.gate}","medium":"{tap.medium}","prev":"{tap.prev}","seq":{tap.seq},'
+        f'"station":"{tap.station}","tap_id":"{tap.tap_id}","v":{tap.v}}}'
+    )
+
+
+def _number(value: float) -> str:
+    text = repr(value)
+    # JavaScript, and so RFC 8785, writes 1e-5 and 1.0 differently from Python.
+    return canonical_bytes(value).decode() if "e" in text or text.endswith(".0") else text
+
+
+@lru_cache(maxsize=64)
+def _quoted(text: str) -> str:
+    return canonical_bytes(text).decode()
+
+
 def _segment(text: str) -> bytes:
     """The bytes of one part, which has exactly one spelling in unpadded base64url."""
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError) as error:
+        standard = text.encode("ascii").translate(_TO_STANDARD)
+        data = binascii.a2b_base64(standard + b"==")
+    except (binascii.Error, UnicodeEncodeError) as error:
         raise TapRefused(_NOT_BASE64URL) from error
-    if base64url(data) != text:
+    if binascii.b2a_base64(data, newline=False).rstrip(b"=") != standard:
         raise TapRefused(_NOT_BASE64URL)
     return data
 
 
+_TO_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")  # what is not base64url becomes nothing at all
 _NOT_BASE64URL = "the tap's signature does not verify: a part is not unpadded base64url"
 
 

@@ -19,7 +19,7 @@ def format_utc(moment: datetime) -> str:
     """Write an aware ``moment``; anything finer than a millisecond is dropped."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone cannot be put on the wire")
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def parse_utc(text: str) -> datetime:

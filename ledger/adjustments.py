@@ -1,0 +1,213 @@
+"""Credits that no ride caused: goodwill, disputes and debts we no longer expect.
+
+    goodwill 2.00         expenses:goodwill    +200    our expense; the income stays
+                          liabilities:rider    -200
+
+    write-off 5.00        expenses:bad_debt    +500    the rider owed it and will not pay
+                          liabilities:rider    -500
+
+    dispute credit 2.00   assets:suspense      +200    while the charge is looked into
+                          liabilities:rider    -200
+    … upheld              income:fares:metro   +200    the rider was right
+                          assets:suspense      -200
+    … rejected            liabilities:rider    +200    the rider was wrong
+                          assets:suspense      -200
+
+A dispute credit is a refund for as long as it lasts: refunds and dispute credits of a ride
+together never exceed its charge. It is settled at most once, like a hold: the settling
+entry's id is made from the credit's.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from ledger.accounts import find_account, key_name
+from ledger.entries import Draft
+from ledger.ledger import Ledger
+from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
+from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, fare_income, transfer
+from ledger.store import LogWriter, total
+from ledger.topups import staff_key_name
+from models.database import writing
+from models.money import Money
+from models.tables.ledger import EntryRow
+
+SUSPENSE = "assets:suspense"
+DISPUTE = "dispute_credit"
+
+GOODWILL_REASONS = {
+    "apology": "An apology for trouble on the way.",
+    "promotion": "A promotion.",
+}
+WRITE_OFF_REASONS = {
+    "uncollectable": "The debt cannot be collected.",
+    "small_balance": "The debt is smaller than what it costs to collect it.",
+}
+
+
+def goodwill(
+    ledger: Ledger, account_id: str, amount: Money, reason: str, entry_id: str, made_by: str
+) -> Recorded:
+    """Give the account ``amount`` at our expense; raise ``EntryRefused`` for an unknown reason."""
+    _check_reason(reason, GOODWILL_REASONS)
+    rule = {"code": reason, "words": GOODWILL_REASONS[reason]}
+    return _credit(ledger, "goodwill", account_id, amount, GOODWILL, rule, entry_id, made_by)
+
+
+def write_off(
+    ledger: Ledger, account_id: str, amount: Money, reason: str, entry_id: str, made_by: str
+) -> Recorded:
+    """Write off ``amount`` of the account's debt, at most all of it."""
+    _check_reason(reason, WRITE_OFF_REASONS)
+    rule = {"code": reason, "words": WRITE_OFF_REASONS[reason]}
+    return _credit(ledger, "write_off", account_id, amount, BAD_DEBT, rule, entry_id, made_by)
+
+
+def _credit(
+    ledger: Ledger,
+    kind: str,
+    account_id: str,
+    amount: Money,
+    debit: str,
+    rule: dict[str, str],
+    entry_id: str,
+    made_by: str,
+) -> Recorded:
+    check_entry_id(entry_id)
+    _check_positive(amount)
+    made_by_key = ledger.vault.create(staff_key_name(made_by))
+    with writing(ledger.engine) as session:
+        now = ledger.clock()
+        writer = LogWriter(session, now)
+        account = find_account(session, account_id, amount.currency)
+        draft = Draft(
+            kind=kind,
+            entry_id=entry_id,
+            occurred_at=now,
+            amount=amount,
+            postings=transfer(amount, debit=debit, credit=RIDER),
+            facts={"rule": rule},
+            account_id=account_id,
+            account_key=ledger.vault.key(key_name(account_id)),
+            made_by=made_by,
+            made_by_key=made_by_key,
+        )
+        earlier = recorded_before(session, draft)
+        if earlier is not None:
+            return earlier
+        if kind == "write_off" and account.balance_minor + amount.minor > 0:
+            owed = Money(max(0, -account.balance_minor), account.currency)
+            raise EntryRefused(f"{amount.text()} cannot be written off: {owed.text()} are owed")
+        return _append(writer, draft)
+
+
+def dispute_credit(
+    ledger: Ledger, ride_id: str, amount: Money, entry_id: str, made_by: str
+) -> Recorded:
+    """Credit ``amount`` of a disputed ride until the dispute is settled."""
+    check_entry_id(entry_id)
+    _check_positive(amount)
+    made_by_key = ledger.vault.create(staff_key_name(made_by))
+    with writing(ledger.engine) as session:
+        now = ledger.clock()
+        writer = LogWriter(session, now)
+        ride = _entry(session, ride_id, "ride", "ride")
+        if ride.account_id is None:
+            raise EntryRefused("the ride's rider was erased; nobody can be credited")
+        draft = Draft(
+            kind="refund",
+            entry_id=entry_id,
+            occurred_at=now,
+            amount=amount,
+            postings=transfer(amount, debit=SUSPENSE, credit=RIDER),
+            facts={
+                "corrects": ride_id,
+                "rule": {"code": DISPUTE, "words": "Credited while the charge is looked into."},
+            },
+            account_id=ride.account_id,
+            account_key=ledger.vault.key(key_name(ride.account_id)),
+            made_by=made_by,
+            made_by_key=made_by_key,
+        )
+        earlier = recorded_before(session, draft)
+        if earlier is not None:
+            return earlier
+        _check_not_more_than_charged(session, ride, amount)
+        return _append(writer, draft)
+
+
+def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str) -> Recorded:
+    """Settle a dispute credit once and for all: the rider was right (``upheld``), or was not.
+
+    Raises ``EntryRefused`` where there is no such credit, ``EntryConflict`` where it was
+    settled the other way.
+    """
+    check_entry_id(credit_id)
+    made_by_key = ledger.vault.create(staff_key_name(made_by))
+    kind = "dispute_upheld" if upheld else "dispute_rejected"
+    words = "The charge was wrong." if upheld else "The charge was right; the credit is taken back."
+    with writing(ledger.engine) as session:
+        now = ledger.clock()
+        writer = LogWriter(session, now)
+        credit = _entry(session, credit_id, "refund", "dispute credit")
+        if credit.rule != DISPUTE:
+            raise EntryRefused(f"there is no dispute credit with the id {credit_id!r}")
+        amount, account_id = Money(credit.amount_minor, credit.currency), credit.account_id
+        if upheld:
+            bears, account_id = fare_income(ledger.settings.network), None
+        else:
+            bears = UNCLAIMED if account_id is None else RIDER
+        draft = Draft(
+            kind=kind,
+            entry_id=str(uuid5(UUID(credit_id), "settlement")),
+            occurred_at=now,
+            amount=amount,
+            postings=transfer(amount, debit=bears, credit=SUSPENSE),
+            facts={"corrects": credit_id, "rule": {"code": kind, "words": words}},
+            account_id=account_id,
+            account_key=None if account_id is None else ledger.vault.key(key_name(account_id)),
+            made_by=made_by,
+            made_by_key=made_by_key,
+        )
+        return recorded_before(session, draft) or _append(writer, draft)
+
+
+def _entry(session: Session, entry_id: str, kind: str, words: str) -> EntryRow:
+    query = select(EntryRow).where(col(EntryRow.entry_id) == entry_id)
+    row: EntryRow | None = session.execute(query).scalar()
+    if row is None or row.kind != kind:
+        raise EntryRefused(f"there is no {words} with the id {entry_id!r}")
+    return row
+
+
+def _check_not_more_than_charged(session: Session, ride: EntryRow, amount: Money) -> None:
+    given = session.execute(
+        select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
+            col(EntryRow.kind) == "refund", col(EntryRow.corrects) == ride.entry_id
+        )
+    ).scalar_one()
+    left = Money(ride.amount_minor - int(given), ride.currency)
+    if (left - amount).minor < 0:
+        raise EntryRefused(
+            f"{amount.text()} cannot be credited: of the ride's charge {left.text()} is left"
+        )
+
+
+def _check_reason(reason: str, known: dict[str, str]) -> None:
+    if reason not in known:
+        raise EntryRefused(f"the reason is one of {', '.join(known)}, not {reason!r}")
+
+
+def _check_positive(amount: Money) -> None:
+    if amount.minor <= 0:
+        raise EntryRefused("a credit is more than zero")
+
+
+def _append(writer: LogWriter, draft: Draft) -> Recorded:
+    seq = writer.append(draft)
+    writer.save()
+    return Recorded(seq, replayed=False)

@@ -1,0 +1,1 @@
+"""How the fares database's schema came to be: one Alembic revision per change, both databases."""

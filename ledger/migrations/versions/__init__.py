@@ -1,0 +1,1 @@
+"""The revisions, newest first by their ``down_revision``."""

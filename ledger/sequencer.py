@@ -1,0 +1,120 @@
+"""Who numbers entries when many requests charge at once.
+
+On SQLite the one writer numbers its entries itself. On PostgreSQL a charging transaction
+leaves them in the *inbox* and is done: once it has committed, the tap is accepted for
+ever, and its entry's number follows. One *sequencer*, whoever holds the advisory lock,
+takes what is committed there, gives numbers without gaps, extends the chain and the tree,
+and moves the balances, in one transaction per batch:
+
+    request     [ tap rows | inbox rows ] commit -> "accepted", the number not known yet
+    sequencer   [ take inbox rows | entries, postings, nodes, balances, tap.entry_seq ] commit
+
+Database sequences would not do: their numbers are given before the commit, so they have
+gaps and are not in the order of commits. Here a row that commits late is simply taken
+with the next batch, and a sequencer that dies leaves the inbox as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+from ledger.entries import Draft, contents
+from ledger.ledger import Ledger
+from ledger.postings import check_balanced
+from ledger.store import LOG_LOCK, LogWriter, table
+from models.bulk import insert_rows
+from models.database import is_postgres, sequencing
+from models.errors import FacefareError
+from models.tables.ledger import InboxRow
+from models.wire.times import format_utc, parse_utc
+
+INTERVAL_S = 0.02
+
+_COLUMNS = ("entry_id", "accepted_at", "place", "contents", "account_id", "made_by")
+
+_log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Accepts entries within the transaction of ``session``; their numbers follow."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self.recorded_at = parse_utc(format_utc(now))
+        self._accepted_at = format_utc(now)
+        self._rows: list[tuple[Any, ...]] = []
+
+    def append(self, draft: Draft) -> None:
+        """Accept ``draft``; ``save`` writes it. Raises ``Unbalanced`` as ``LogWriter`` does."""
+        check_balanced(draft.postings)
+        text = json.dumps(contents(draft), ensure_ascii=False)
+        self._rows.append(
+            (draft.entry_id, self._accepted_at, len(self._rows), text, draft.account_id,
+             draft.made_by)
+        )  # fmt: skip
+
+    def save(self) -> None:
+        """Write everything accepted so far into the transaction."""
+        insert_rows(self._session, table(InboxRow), _COLUMNS, sorted(self._rows))
+        self._rows = []
+
+
+def accept_into(session: Session, now: datetime) -> LogWriter | Inbox:
+    """Where a charging transaction puts its entries."""
+    return (Inbox if is_postgres(session.connection()) else LogWriter)(session, now)
+
+
+def sequence(ledger: Ledger) -> int:
+    """Number everything that waits in the inbox; return how many entries that were.
+
+    Answers 0 at once where another program is the sequencer at this moment.
+    """
+    if not is_postgres(ledger.engine):
+        return 0
+    with sequencing(ledger.engine, LOG_LOCK) as session:
+        return 0 if session is None else LogWriter(session, ledger.clock()).taken
+
+
+class Sequencer:
+    """A thread that keeps the inbox empty. Every worker runs one; the lock elects."""
+
+    def __init__(self, ledger: Ledger, interval_s: float = INTERVAL_S) -> None:
+        self._ledger, self._interval_s = ledger, interval_s
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._complaint = ""
+
+    def start(self) -> None:
+        """Go on alone until ``stop``; on SQLite there is nothing to do."""
+        if is_postgres(self._ledger.engine):
+            self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Number what is left and end the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._sequence()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self._sequence()
+
+    def _sequence(self) -> None:
+        """A trouble is logged once; the entries wait, and the next attempt may succeed."""
+        try:
+            sequence(self._ledger)
+        except (FacefareError, SQLAlchemyError) as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                _log.error("accepted taps wait for their numbers: %s", error)
+        else:
+            self._complaint = ""
