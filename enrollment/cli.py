@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from sqlalchemy import Engine as Database
@@ -19,6 +17,7 @@ from models.access.gates import add_gate, list_gates, revoke_gate
 from models.access.staff import ROLES, add_staff
 from models.database import open_sqlite
 from models.errors import FacefareError
+from models.options import data_option
 from models.settings import DataDirectory
 from models.tables.access import AccessTable, Gate
 from models.wire.times import format_utc
@@ -26,25 +25,6 @@ from models.wire.times import format_utc
 
 class GateRefused(FacefareError):
     """A gate whose name or station cannot be used."""
-
-
-class _DataOption(click.ParamType[DataDirectory]):
-    name = "directory"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> DataDirectory:
-        return value if isinstance(value, DataDirectory) else DataDirectory(Path(value))
-
-
-def data_option(command: Callable[..., None]) -> Callable[..., None]:
-    """``--data DIR``: the operator's data directory."""
-    return click.option(
-        "--data",
-        type=_DataOption(),
-        default="data",
-        envvar="FACEFARE_DATA",
-        show_default=True,
-        help="The operator's data directory.",
-    )(command)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -64,10 +44,10 @@ def staff() -> None:
 @json_option
 @data_option
 def add_member(
-    name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool, data: DataDirectory
+    name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool, data: Path
 ) -> None:
     """Give NAME an account; prints what the authenticator app needs, once."""
-    database = _access(data)
+    database = _access(DataDirectory(data))
     added = add_staff(database, name, _password(password_stdin), roles, _now())
     if as_json:
         _print_json({"name": added.name, "totp_uri": added.provisioning_uri})
@@ -96,10 +76,10 @@ def gates() -> None:
 )
 @json_option
 @data_option
-def add_one(name: str, station: str, direction: str, as_json: bool, data: DataDirectory) -> None:
+def add_one(name: str, station: str, direction: str, as_json: bool, data: Path) -> None:
     """Register a gate called NAME; prints its one-time provisioning code."""
-    _check_station(station, data)
-    code = add_gate(_access(data), name, station, direction, _now())
+    _check_station(station, DataDirectory(data))
+    code = add_gate(_access(DataDirectory(data)), name, station, direction, _now())
     if as_json:
         _print_json({"gate": name, "station": station, "direction": direction, "code": code})
         return
@@ -110,9 +90,9 @@ def add_one(name: str, station: str, direction: str, as_json: bool, data: DataDi
 @gates.command("list")
 @json_option
 @data_option
-def list_all(as_json: bool, data: DataDirectory) -> None:
+def list_all(as_json: bool, data: Path) -> None:
     """List the gates and their state."""
-    rows = list_gates(_access(data))
+    rows = list_gates(_access(DataDirectory(data)))
     if as_json:
         _print_json([_as_json(gate) for gate in rows])
         return
@@ -123,9 +103,9 @@ def list_all(as_json: bool, data: DataDirectory) -> None:
 @gates.command("revoke")
 @click.argument("name")
 @data_option
-def revoke(name: str, data: DataDirectory) -> None:
+def revoke(name: str, data: Path) -> None:
     """Stop trusting the gate called NAME, now and for good."""
-    revoke_gate(_access(data), name, _now())
+    revoke_gate(_access(DataDirectory(data)), name, _now())
     click.echo(f"{name} is revoked: its requests are refused from now on.")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 
 import click
 
@@ -42,18 +41,6 @@ class _Commands(click.Group):
 @click.version_option(package_name="facefare")
 def facefare() -> None:
     """A face-recognition transit pass: gates, enrollment and a ledger you can verify."""
-
-
-def data_option(function: click.decorators.FC) -> click.decorators.FC:
-    """The ``--data DIR`` option."""
-    return click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        default=Path("data"),
-        envvar="FACEFARE_DATA",
-        show_default=True,
-        help="The operator's data directory.",
-    )(function)
 
 
 def main() -> None:

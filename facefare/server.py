@@ -17,7 +17,6 @@ from enrollment.app import create_blueprints as enrollment_blueprints
 from enrollment.store import Enrollment
 from enrollment.uploads import REQUEST_BYTES_MAX, UploadsInMemory
 from facefare import problems
-from facefare.cli import data_option
 from ledger.accounts import open_account
 from ledger.app import create_blueprints as ledger_blueprints
 from ledger.checkpoints import Publisher
@@ -30,6 +29,7 @@ from models.access.web import SESSION_LIFETIME, signed_in
 from models.errors import FacefareError
 from models.faces.dlib_engine import DlibEngine
 from models.log.notes import verifier_key
+from models.options import data_option
 from models.settings import DataDirectory
 
 THREADS = 8

@@ -10,7 +10,7 @@ import click
 
 import enrollment.store
 import ledger.ledger
-from facefare.cli import data_option
+from models.options import data_option
 from models.settings import TEMPLATE, DataDirectory, make_directories, parse_settings
 from models.wire.keys import write_private_file
 

@@ -17,16 +17,8 @@ from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
 from ledger.proving import receipt
 from ledger.verify import ShowProgress, VerifyReport, verify
+from models.options import data_option
 from models.settings import DataDirectory
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    envvar="FACEFARE_DATA",
-    show_default=True,
-    help="The operator's data directory.",
-)
 
 
 @click.group()

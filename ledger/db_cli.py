@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ledger.cli import data_option
 from ledger.ledger import open_fares
 from ledger.schema import HEAD, upgrade
+from models.options import data_option
 from models.settings import DataDirectory
 
 

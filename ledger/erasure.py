@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import Session, col
 
 from ledger.accounts import key_name
@@ -18,7 +18,7 @@ from ledger.entries import Draft
 from ledger.ledger import Ledger
 from ledger.postings import BAD_DEBT, RIDER, UNCLAIMED, Posting, transfer
 from ledger.store import LogWriter, table
-from models.database import writing
+from models.database import forget_old_pages, writing
 from models.money import Money
 from models.tables.ledger import AccountRow, EntryRow, PostingRow, TapRow
 
@@ -35,7 +35,7 @@ def erase_account(ledger: Ledger, account_id: str) -> int:
         unlinked = 0 if account is None else _close(ledger, session, writer, account)
         _unlink(session, account_id)
     ledger.vault.erase(key_name(account_id))
-    _drop_old_pages(ledger.engine)
+    forget_old_pages(ledger.engine)
     return unlinked
 
 
@@ -78,14 +78,3 @@ def _unlink(session: Session, account_id: str) -> None:
         delete(table(AccountRow)).where(table(AccountRow).c.account_id == account_id),
     ):
         session.execute(statement)
-
-
-def _drop_old_pages(engine: Engine) -> None:
-    """Empty SQLite's write-ahead log, which still holds the pages from before."""
-    if engine.dialect.name != "sqlite":
-        return
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        connection.close()

@@ -188,11 +188,15 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 
 def forget_old_pages(engine: Engine) -> None:
-    """Move the write-ahead log into the database and empty it, so that deleted rows are gone.
+    """Move SQLite's write-ahead log into the database and empty it: deleted rows are gone.
 
     While another connection reads, SQLite empties the log at the next opportunity instead.
+    PostgreSQL keeps dead rows until its own ``VACUUM``.
     """
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ROLLBACK")  # a checkpoint cannot run inside a transaction
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.exec_driver_sql("BEGIN")
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
