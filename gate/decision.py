@@ -56,6 +56,7 @@ NOT_RECOGNISED = "Not recognised. Please use your card, ticket or the staffed ga
 TWO_RIDERS = "Two riders look alike here. Please use your card, ticket or the staffed gate."
 NOT_LIVE = "This looks like a picture. Please use your card, ticket or the staffed gate."
 NO_GALLERY = "Faces are not recognised here now. Please use your card, ticket or the staffed gate."
+OUT_OF_ORDER = "This gate cannot record rides now. Please use another gate."
 HOLD_STILL = "Look at the camera."
 
 

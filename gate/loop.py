@@ -6,6 +6,7 @@ frame -> tracker -> nearest usable face -> matcher -> decide -> passage.step
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from uuid6 import uuid7
 from gate.decision import (
     HOLD_STILL,
     NO_GALLERY,
+    OUT_OF_ORDER,
     AskSecondFactor,
     Decision,
     Liveness,
@@ -24,15 +26,28 @@ from gate.decision import (
 )
 from gate.display import Display
 from gate.door import Door
+from gate.errors import OutboxError
 from gate.identity import GateIdentity
 from gate.outbox import Outbox
-from gate.passage import Candidate, OpenDoor, Phase, Policy, Show, State, may_decide, step
+from gate.passage import (
+    Candidate,
+    Command,
+    OpenDoor,
+    Phase,
+    Policy,
+    Show,
+    State,
+    may_decide,
+    step,
+)
 from gate.recognition import recognise
 from models.faces.engine import Frame
 from models.faces.matching import Matcher
 from models.faces.tracking import Track, Tracker, nearest
 from models.wire.tap import Tap
 from models.wire.times import format_utc, parse_utc
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -86,15 +101,26 @@ class GateLoop:
         self.tally.frames += 1
         if not self._tracker.observe(frame, now_s):
             return
-        state = self._state or self._remembered(now_s)
-        candidate = self._candidate(frame, state)
-        self._state, commands = step(state, candidate, now_s, self._policy)
-        for command in commands:
-            match command:
-                case OpenDoor():
-                    self._open(command)
-                case Show(phase=phase, text=text):
-                    self._show(phase, text)
+        if self._state is None:
+            self._state = self._remembered(now_s)
+        candidate = self._candidate(frame, self._state)
+        after, commands = step(self._state, candidate, now_s, self._policy)
+        try:
+            for command in commands:
+                self._carry_out(command)
+        except OutboxError as error:
+            # No tap on disk, no open door. The state stays, so the passage is tried again.
+            log.error("%s", error)
+            self._show(Phase.SECOND_FACTOR, OUT_OF_ORDER)
+            return
+        self._state = after
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case OpenDoor():
+                self._open(command)
+            case Show(phase=phase, text=text):
+                self._show(phase, text)
 
     def _remembered(self, now_s: float) -> State:
         """The anti-passback memory of an earlier run, from the taps still on disk."""

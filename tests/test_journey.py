@@ -7,6 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -17,10 +18,15 @@ from facefare.desk import Desk
 from facefare.walkup import write_walkups
 from gate import run, sync
 from gate.camera import recorded
+from gate.display import ConsoleDisplay
+from gate.door import ConsoleDoor
+from gate.loop import GateLoop, Knowledge
+from gate.outbox import Outbox
 from gate.recognition import Measured, make_matcher
 from models.faces.dlib_engine import DlibEngine
 from models.faces.matching import Unknown, fuse
 from models.faces.quality import ENROLLMENT_LIMITS, assess
+from models.faces.tracking import Tracker
 from tests.conftest import read_rgb
 from tests.station import Station, facefare
 
@@ -231,3 +237,43 @@ def test_an_erased_rider_is_a_stranger_at_the_gate_and_in_the_ledger(
     station.verify()
     stored = b"".join(path.read_bytes() for path in station.data.path.rglob("*") if path.is_file())
     assert account.encode() not in stored
+
+
+def test_a_gate_whose_disk_fails_keeps_the_door_shut_and_goes_on_when_it_is_mended(
+    station: Station, engine: DlibEngine, stills: Path, crowd_clip: Path, tmp_path: Path
+) -> None:
+    station.enroll([stills / "obama.jpg"])
+    gate = station.add_gate("hall-1")
+    station.replay(gate, crowd_clip, engine, to_s=0.1)
+    snapshot = sync.kept_gallery(gate)
+    assert snapshot is not None
+    matcher = make_matcher(snapshot, Measured.of(engine.engine_id, gate.table_path))
+    path, said = tmp_path / "loop.sqlite", io.StringIO()
+    loop = GateLoop(
+        gate,
+        Knowledge(matcher, {}),
+        Tracker(engine, fused_frames=3),
+        Outbox(path),
+        ConsoleDoor(said),
+        ConsoleDisplay(said),
+        wall_clock=lambda: datetime.now(UTC),
+    )
+    frames = [timed for timed in recorded(crowd_clip) if timed.at_s < 4.4]
+    for timed in frames:
+        if timed is frames[5]:
+            break_disk(path)
+        if timed.at_s >= 3.5 and path.is_dir():
+            assert "door: open" not in said.getvalue()
+            assert "This gate cannot record rides now" in said.getvalue()
+            path.rmdir()
+            Outbox(path)
+        loop.on_frame(timed.frame, timed.at_s)
+    assert said.getvalue().count("door: open") == 1
+    assert Outbox(path).counts().pending == 1
+
+
+def break_disk(path: Path) -> None:
+    """Nothing can be written any more where the outbox was."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    path.mkdir()
