@@ -28,7 +28,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
-from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
+from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, fare_income, transfer
 from ledger.store import LogWriter, total
 from ledger.topups import staff_key_name
@@ -102,7 +102,7 @@ def _credit(
         if kind == "write_off" and account.balance_minor + amount.minor > 0:
             owed = Money(max(0, -account.balance_minor), account.currency)
             raise EntryRefused(f"{amount.text()} cannot be written off: {owed.text()} are owed")
-        return _append(writer, draft)
+        return record(writer, draft)
 
 
 def dispute_credit(
@@ -137,7 +137,7 @@ def dispute_credit(
         if earlier is not None:
             return earlier
         _check_not_more_than_charged(session, ride, amount)
-        return _append(writer, draft)
+        return record(writer, draft)
 
 
 def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str) -> Recorded:
@@ -173,7 +173,7 @@ def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str
             made_by=made_by,
             made_by_key=made_by_key,
         )
-        return recorded_before(session, draft) or _append(writer, draft)
+        return recorded_before(session, draft) or record(writer, draft)
 
 
 def _entry(session: Session, entry_id: str, kind: str, words: str) -> EntryRow:
@@ -205,9 +205,3 @@ def _check_reason(reason: str, known: dict[str, str]) -> None:
 def _check_positive(amount: Money) -> None:
     if amount.minor <= 0:
         raise EntryRefused("a credit is more than zero")
-
-
-def _append(writer: LogWriter, draft: Draft) -> Recorded:
-    seq = writer.append(draft)
-    writer.save()
-    return Recorded(seq, replayed=False)

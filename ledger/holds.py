@@ -31,7 +31,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft, decode
 from ledger.ledger import Ledger
-from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
+from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import RIDER, UNCLAIMED, Posting, fare_income, transfer
 from ledger.store import LogWriter
 from ledger.topups import staff_key_name
@@ -114,7 +114,7 @@ def hold(
         if account.balance_minor < amount.minor:
             left = Money(account.balance_minor, account.currency)
             raise EntryRefused(f"{amount.text()} cannot be held: the balance is {left.text()}")
-        return _append(writer, draft)
+        return record(writer, draft)
 
 
 def post_hold(ledger: Ledger, hold_id: str, amount: Money, made_by: str) -> Recorded:
@@ -202,7 +202,7 @@ def _resolve(
             return earlier
         if kind == "hold_expire" and held.expires_at > now:
             raise EntryRefused(f"the hold lasts until {format_utc(held.expires_at)}")
-        return _append(writer, draft)
+        return record(writer, draft)
 
 
 def _held(session: Session, hold_id: str) -> tuple[OpenHold, str | None]:
@@ -219,9 +219,3 @@ def _release(held: Money, earned: Money, income: str, erased: bool) -> tuple[Pos
     to = ((income, earned), (UNCLAIMED if erased else RIDER, back))
     credits = tuple(Posting(account, -part) for account, part in to if part.minor)
     return (Posting(HELD, held), *credits)
-
-
-def _append(writer: LogWriter, draft: Draft) -> Recorded:
-    seq = writer.append(draft)
-    writer.save()
-    return Recorded(seq, replayed=False)

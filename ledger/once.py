@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlmodel import Session, select
 
 from ledger.entries import Draft
+from ledger.store import LogWriter
 from models.errors import FacefareError
 from models.tables.ledger import EntryRow
 
@@ -61,3 +62,10 @@ def recorded_before(session: Session, draft: Draft) -> Recorded | None:
             "Start again with a new form"
         )
     return Recorded(row.seq, replayed=True)
+
+
+def record(writer: LogWriter, draft: Draft) -> Recorded:
+    """Append the draft to the log and save what the writer holds; for entries made one by one."""
+    seq = writer.append(draft)
+    writer.save()
+    return Recorded(seq, replayed=False)

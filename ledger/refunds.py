@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
-from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
+from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import GOODWILL, RIDER, fare_income, transfer
 from ledger.store import LogWriter, total
 from ledger.topups import staff_key_name
@@ -71,9 +71,7 @@ def refund(
         if earlier is not None:
             return earlier
         _check_amount(session, ride, amount)
-        seq = writer.append(draft)
-        writer.save()
-    return Recorded(seq, replayed=False)
+        return record(writer, draft)
 
 
 def _ride(session: Session, ride_id: str) -> tuple[EntryRow, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
-from ledger.once import EntryRefused, Recorded, check_entry_id, recorded_before
+from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import CASH_DESK, RIDER, transfer
 from ledger.store import LogWriter
 from models.database import writing
@@ -50,6 +50,4 @@ def top_up(
         earlier = recorded_before(session, draft)
         if earlier is not None:
             return earlier
-        seq = writer.append(draft)
-        writer.save()
-    return Recorded(seq, replayed=False)
+        return record(writer, draft)

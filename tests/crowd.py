@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,3 +222,41 @@ def check_outcome(town: Town, told: list[dict[str, Any]], charged: set[str]) -> 
     )
     assert report.entries == len(entries)
     assert report.not_excluded == ()
+
+
+def endure(
+    town: Town,
+    log: Path,
+    blows: int,
+    strike: Callable[[LedgerProcess], None],
+    *,
+    grows: bool,
+) -> None:
+    """Eight retrying clients while ``strike`` hits the ledger; then every tap is there once.
+
+    After each blow no number of the log belongs to another leaf than before, and where it
+    ``grows`` something was numbered (PostgreSQL's sequencer may be behind).
+    """
+    process = LedgerProcess(town, log)
+    crowd = retrying_crowd(town, process.url, clients=8)
+    rng = random.Random(11)
+    before: list[bytes] = []
+    process.start()
+    process.wait()
+    crowd.start()
+    try:
+        for _ in range(blows):
+            crowd.served(more=rng.randint(1, 60))
+            time.sleep(rng.uniform(0, 0.05))
+            strike(process)
+            now = leaves(town)
+            assert now[: len(before)] == before, "an index was bound to another leaf"
+            assert not grows or len(now) > len(before)
+            before = now
+        crowd.finish()
+    finally:
+        process.close()
+    told = crowd.told()
+    assert leaves(town)[: len(before)] == before
+    assert {answer["status"] for answer in told} <= {"accepted", "replayed"}
+    check_outcome(town, told, {answer["tap_id"] for answer in told})

@@ -131,7 +131,10 @@ def read_parameters(path: Path) -> ResNetParameters:
 
     Raises ``ModelFileError`` where the file is not the network this module knows.
     """
-    reader = _Reader(path.read_bytes())
+    try:
+        reader = _Reader(path.read_bytes())
+    except OSError as error:
+        raise ModelFileError(f"the dlib file {path} cannot be read: {error}") from error
     parameters = ResNetParameters()
     reader.version(1)
     reader.expect(reader.string(), "loss_metric_2")
