@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from ledger.app import create_blueprints as ledger_blueprints
 from ledger.checkpoints import Publisher
 from ledger.console.pages import READERS
 from ledger.erasure import erase_account
-from ledger.ledger import Ledger
+from ledger.ledger import Ledger, utc_now
 from ledger.witnessing import Submitter
 from models.access.gates import GateRegister
 from models.access.web import SESSION_LIFETIME, signed_in
@@ -45,7 +47,9 @@ class PortInUse(FacefareError):
     """Another program listens at the address the server should use."""
 
 
-def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
+def create_app(
+    data: DataDirectory, *, https: bool = False, clock: Callable[[], datetime] = utc_now
+) -> Flask:
     """Wire the whole application on ``data``. Nothing heavy is loaded until it is needed."""
     settings = data.settings()
     app = Flask("facefare", template_folder="templates", static_folder="static")
@@ -67,7 +71,7 @@ def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
             request.max_content_length = REQUEST_BYTES_MAX
 
     csrf = CSRFProtect(app)
-    ledger = Ledger.open(data)
+    ledger = Ledger.open(data, clock)
     enrollment = Enrollment.open(
         data,
         engine_id=DlibEngine.engine_id,
@@ -76,8 +80,9 @@ def create_app(data: DataDirectory, *, https: bool = False) -> Flask:
         open_account=lambda account_id: open_account(ledger, account_id),
         close_account=lambda account_id: _close(ledger, account_id),
         log_verifier_key=verifier_key(settings.origin, ledger.log_key.public_key()),
+        clock=clock,
     )
-    register = GateRegister(enrollment.access)
+    register = GateRegister(enrollment.access, clock)
     for blueprint in (
         *enrollment_blueprints(enrollment, register),
         *ledger_blueprints(ledger, register),

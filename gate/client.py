@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,10 @@ from models.wire.tokens import Request, issue_gate_token
 
 TIMEOUT_S = 5.0
 TAPS_PER_REQUEST_MAX = 512
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class EnrollmentKey(BaseModel):
@@ -34,12 +39,23 @@ class Provisioned(BaseModel):
 
 
 class Client:
-    """Speaks to the server at ``server`` (an http or https address) as ``gate``."""
+    """Speaks to the server at ``server`` (an http or https address) as ``gate``.
 
-    def __init__(self, server: str, gate: str, key: Ed25519PrivateKey) -> None:
+    ``transport`` and ``clock`` are the network and the gate's own clock, where they are others.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        gate: str,
+        key: Ed25519PrivateKey,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self._gate = gate
         self._key = key
-        self._http = httpx.Client(base_url=server, timeout=TIMEOUT_S)
+        self._clock = clock
+        self._http = httpx.Client(base_url=server, timeout=TIMEOUT_S, transport=transport)
 
     def close(self) -> None:
         """Release the connections."""
@@ -66,7 +82,7 @@ class Client:
 
     def _send(self, method: str, path: str, body: bytes, audience: str) -> httpx.Response:
         token = issue_gate_token(
-            self._key, self._gate, audience, Request(method, path, body), datetime.now(UTC)
+            self._key, self._gate, audience, Request(method, path, body), self._clock()
         )
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         try:

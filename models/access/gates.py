@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -130,11 +131,16 @@ def revoke_gate(engine: Engine, name: str, now: datetime) -> None:
         session.add(gate)
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class GateRegister:
     """The register as the servers use it: key lookup and single use of request ids."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = _utc_now) -> None:
         self._engine = engine
+        self.clock = clock
 
     def key_by_id(self, kid: str) -> tuple[str, Ed25519PublicKey] | None:
         """(name, key) of the gate whose key has this id, unless it was revoked."""

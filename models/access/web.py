@@ -70,7 +70,7 @@ def authenticate_gate(register: GateRegister, audience: str) -> RegisteredGate:
         raise TokenRefused("the request carries no gate token")
     bound = Request(request.method, request.full_path.rstrip("?"), request.get_data())
     name = check_gate_token(
-        token, register.key_by_id, audience, bound, datetime.now(UTC), register.use_once
+        token, register.key_by_id, audience, bound, register.clock(), register.use_once
     )
     gate = register.gate(name)
     if gate is None:
