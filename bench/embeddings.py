@@ -24,8 +24,8 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "facefare"
 
 
-DETECTION = "grey, then colour, then upsampled"
-"""How faces are found; part of a file's name, because other boxes make other embeddings."""
+RECIPE = "grey, then colour, then upsampled; four views"
+"""How faces are found and embedded; part of a file's name: another way makes other embeddings."""
 
 
 def left_out(file: Path) -> frozenset[str]:
@@ -38,7 +38,7 @@ def left_out(file: Path) -> frozenset[str]:
 
 def _file_for(pictures: list[Path], engine_id: str) -> Path:
     facts = [f"{path.parent.name}/{path.name}:{path.stat().st_size}" for path in pictures]
-    name = hashlib.sha256("\n".join([engine_id, DETECTION, *facts]).encode()).hexdigest()[:24]
+    name = hashlib.sha256("\n".join([engine_id, RECIPE, *facts]).encode()).hexdigest()[:24]
     return cache_directory() / f"{engine_id.replace(':', '-')}-{name}.npz"
 
 

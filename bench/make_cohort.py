@@ -33,7 +33,7 @@ SAMPLES = 700
 """As many as people are fitted; with 3,000 more riders are missed (docs/calibration.md)."""
 PICTURES_PER_PERSON = 3
 COSINE_MAX = 0.95
-"""Below nine in ten of one person's own pictures (``about`` in the file has the measures)."""
+"""About nine in ten of one person's own pictures are nearer (``about`` in the file has it)."""
 
 Floats = npt.NDArray[np.float64]
 

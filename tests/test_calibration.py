@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.accuracy import RAW
-from bench.embeddings import left_out
+from bench.embeddings import cached_people, left_out
 from bench.make_cohort import COSINE_MAX, draw_cohort, is_fitted, nearest
 from models.faces import rates
 from models.faces.calibration import measure
@@ -216,6 +216,9 @@ class _PaintedFaces:
             return []
         return [Face(Box(0, 0, 8, 8), np.zeros((68, 2), dtype=np.float32), 1.0)]
 
+    def follow(self, frame: Frame, face: Face) -> Face:
+        return face
+
     def embed(self, frame: Frame, faces: list[Face]) -> Embeddings:
         mean = frame.reshape(-1, 3).mean(axis=0)
         return np.asarray([mean / np.linalg.norm(mean)], dtype=np.float32)
@@ -246,6 +249,25 @@ def test_folders_of_pictures_become_a_table(tmp_path: Path) -> None:
     assert made.table.measured["people"] == 40
     assert choose(made.table, ENGINE, 20, 0.1, 1, 1).cohort_id == ""
     assert json.loads(made.table_file.read_text())["format"] == "facefare-operating-points-1"
+
+
+def test_the_benchmarks_embed_a_set_once_and_keep_it_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(1)
+    for person in ("anna", "bo"):
+        (tmp_path / "set" / person).mkdir(parents=True)
+        pixels = rng.integers(40, 250, (8, 8, 3)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "set" / person / "1.png"), pixels)
+    first = cached_people(tmp_path / "set", _PaintedFaces(), None, frozenset())
+    assert list(first.faces) == ["anna", "bo"]
+    blind = _PaintedFaces()
+    monkeypatch.setattr(blind, "find", lambda frame, thorough=False: [])
+    kept = cached_people(tmp_path / "set", blind, None, frozenset())
+    assert all(np.array_equal(kept.faces[name], first.faces[name]) for name in first.faces)
+    cv2.imwrite(str(tmp_path / "set" / "bo" / "2.png"), np.full((9, 9, 3), 200, np.uint8))
+    assert len(cached_people(tmp_path / "set", _PaintedFaces(), None, frozenset()).faces["bo"]) == 2
 
 
 def test_a_folder_without_pictures_by_person_is_refused(tmp_path: Path) -> None:

@@ -127,6 +127,39 @@ def test_the_fast_network_agrees_with_face_recognition(engine: DlibEngine, still
     assert float(np.linalg.norm(fast - slow, axis=1).max()) <= PARITY_L2_MAX
 
 
+def test_an_embedding_is_the_mean_over_four_views_through_the_reference_network(
+    engine: DlibEngine, portrait: Frame
+) -> None:
+    """Written out with dlib alone: its crops, its network, and the mean in float64."""
+    api = import_face_recognition()
+    (face,) = engine.find(portrait)
+    box = api.dlib.rectangle(face.box.left, face.box.top, face.box.right, face.box.bottom)
+    outline = api.pose_predictor_68_point(portrait, box)
+    five = api.pose_predictor_5_point(portrait, box)
+    plain = api.dlib.get_face_chip(portrait, outline, 150, 0.25)
+    views = [
+        plain,
+        plain[:, ::-1],
+        api.dlib.get_face_chip(portrait, outline, 150, 0.15)[:, ::-1],
+        api.dlib.get_face_chip(portrait, five, 150, 0.25),
+    ]
+    rows = reference_embedder(api)(np.stack(views)).astype(np.float64)
+    mean = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0)
+    ours = engine.embed(portrait, [face])[0]
+    assert float(np.linalg.norm(ours - mean / np.linalg.norm(mean))) <= PARITY_L2_MAX
+
+
+def test_the_four_views_are_nearer_to_another_picture_than_one_is(
+    engine: DlibEngine, stills: Path
+) -> None:
+    pictures = [read_rgb(stills / name) for name in ("obama.jpg", "obama2.jpg")]
+    found = [(frame, engine.find(frame, thorough=True)[0]) for frame in pictures]
+    one = [engine._embedder(engine.chip(frame, face)[None])[0] for frame, face in found]
+    four = [engine.embed(frame, [face])[0] for frame, face in found]
+    single = float(one[0] @ one[1] / np.linalg.norm(one[0]) / np.linalg.norm(one[1]))
+    assert float(four[0] @ four[1]) > single
+
+
 def test_face_encodings_of_face_recognition_are_the_same_numbers(
     engine: DlibEngine, portrait: Frame
 ) -> None:

@@ -68,3 +68,26 @@ def test_pulling_a_card_that_does_not_exist_names_those_that_do(tmp_path: Path) 
     done = facefare("faces", "pull", "arcface", "--models", str(tmp_path))
     assert done.returncode == 1
     assert "there are: sface" in done.stderr
+
+
+def test_a_liveness_card_without_a_public_address_says_where_its_file_comes_from(
+    tmp_path: Path,
+) -> None:
+    done = facefare("faces", "pull", "minifasnet-v2", "--models", str(tmp_path))
+    assert done.returncode == 1
+    assert "no public address is known" in done.stderr
+    assert "minivision-ai/Silent-Face-Anti-Spoofing" in done.stderr
+    assert "yourself" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_liveness_weights_that_are_here_are_checked_and_tested(data: Path, tmp_path: Path) -> None:
+    for file in (data / "models").glob("*MiniFASNet*.onnx"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    done = facefare("faces", "pull", "minifasnet-v2", "--models", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "the liveness pair is ready" in done.stdout
+    broken = tmp_path / "2.7_80x80_MiniFASNetV2.onnx"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    done = facefare("faces", "pull", "minifasnet-v2", "--models", str(tmp_path))
+    assert done.returncode == 1
+    assert "cut short" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner, Result
 from onnx import TensorProto, helper
 
+from facefare.faces import faces
 from models.faces.cards import (
     CardError,
     DetectorCard,
@@ -283,6 +286,62 @@ def test_a_file_that_is_not_served_says_so(
 ) -> None:
     with pytest.raises(DownloadFailed, match="404"):
         fetch(at(yunet, f"{shelf[1]}/none.onnx"), tmp_path / "kept", lambda got: None)
+
+
+def own_card(folder: Path, file: Path, source: str, **changes: object) -> None:
+    """An operator's own card for ``file``, in the folder that ``facefare faces`` reads."""
+    card = embedder_card(file, source=source, name="own", **changes).model_dump(exclude={"name"})
+    lines = (f"{key} = {json.dumps(value)}" for key, value in card.items())
+    (folder / "own.toml").write_text("\n".join(lines))
+
+
+def pull(folder: Path) -> Result:
+    return CliRunner().invoke(faces, ["pull", "own", "--models", str(folder)])
+
+
+def test_pull_refuses_an_embedder_that_maps_two_people_to_one_vector(
+    shelf: tuple[Path, str], folder: Path
+) -> None:
+    served, address = shelf
+    constant_model(served / "constant.onnx")
+    own_card(folder, served / "constant.onnx", f"{address}/constant.onnx")
+    done = pull(folder)
+    assert isinstance(done.exception, ModelFileError)
+    assert "cannot tell two faces apart" in str(done.exception)
+    assert "is ready" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("served_as", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "text pointer"),
+        (b"short", "cut short or another file"),
+        (None, "is not the file of the model card"),
+    ],
+    ids=["pointer", "truncated", "wrong sha"],
+)
+def test_pull_keeps_nothing_that_is_not_the_cards_file(
+    shelf: tuple[Path, str], folder: Path, models: Path, served_as: bytes | None, said: str
+) -> None:
+    served, address = shelf
+    whole = (models / EMBEDDER).read_bytes()
+    (served / EMBEDDER).write_bytes(bytes(len(whole)) if served_as is None else served_as)
+    own_card(folder, models / EMBEDDER, f"{address}/{EMBEDDER}")
+    done = pull(folder)
+    assert isinstance(done.exception, ModelFileError)
+    assert said in str(done.exception)
+    assert not list(folder.glob(f"{EMBEDDER}*"))
+
+
+def test_pull_takes_an_embedder_that_is_whole_and_works(
+    shelf: tuple[Path, str], folder: Path, models: Path
+) -> None:
+    served, address = shelf
+    (served / EMBEDDER).write_bytes((models / EMBEDDER).read_bytes())
+    own_card(folder, models / EMBEDDER, f"{address}/{EMBEDDER}")
+    done = pull(folder)
+    assert done.exit_code == 0, done.output
+    assert "onnx:own is ready" in done.output
 
 
 @pytest.mark.parametrize(

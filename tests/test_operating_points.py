@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models.faces.cohort import shipped_cohort
 from models.faces.operating_points import (
     FORMAT,
     NoOperatingPoint,
@@ -18,6 +19,7 @@ from models.faces.operating_points import (
     shipped_table,
     write_table,
 )
+from models.faces.scoring import ScoreRule
 from tests.galleries import ENGINE, claim_point, point
 
 
@@ -142,6 +144,14 @@ def test_the_shipped_table_serves_every_gallery_up_to_two_thousand() -> None:
         assert choose_claim(shipped, "dlib-resnet-1", riders, 0.0001).gallery_size <= riders
     with pytest.raises(NoOperatingPoint):
         choose(shipped, "dlib-resnet-1", 2001, 0.001)
+
+
+def test_the_shipped_table_was_measured_with_the_rule_and_cohort_in_use() -> None:
+    """A change of either without measuring again would leave thresholds that mean nothing."""
+    shipped, cohort = shipped_table("dlib-resnet-1"), shipped_cohort("dlib-resnet-1")
+    assert cohort is not None
+    for row in (*shipped.points, *shipped.claims):
+        assert (row.rule, row.cohort_id) == (ScoreRule(), cohort.cohort_id)
 
 
 def test_more_frames_are_never_judged_by_a_lower_threshold() -> None:

@@ -67,28 +67,39 @@ def test_a_track_keeps_its_sharpest_embeddings(engine: DlibEngine, data: Path) -
         track = tracker.embed(timed.frame, track)
         if number == 20:
             break
+    assert track is not None
     assert track.looks > 3
     assert track.frames == 2
     assert np.linalg.norm(track.fused()) == pytest.approx(1.0, abs=1e-6)
 
 
 class Puppets:
-    """An engine of our own port that shows one box and says whose face it is."""
+    """An engine of our own port that shows faces at the places ``at`` and says whose they are."""
 
     engine_id = "puppets-1"
     dimensions = 2
 
     def __init__(self) -> None:
         self.who: Embeddings = np.array([[1.0, 0.0]], np.float32)
+        self.at: list[int] = [40]
+        self.searches = 0
 
     def find(self, frame: Frame, thorough: bool = False) -> list[Face]:
+        self.searches += 1
         landmarks = np.zeros((68, 2), np.float32)
         landmarks[36:42] = [[60 + 4 * i, 80 + (-3 if i in (1, 2) else 3)] for i in range(6)]
         landmarks[42:48] = [[120 + 4 * i, 80 + (-3 if i in (1, 2) else 3)] for i in range(6)]
         landmarks[48:60] = (100, 140)
         landmarks[30] = (100, 109)
         landmarks[:17] = (100, 100)
-        return [Face(Box(40, 40, 160, 160), landmarks, 1.0)]
+        shifts = [np.array((x - 40, 0), np.float32) for x in self.at]
+        return [
+            Face(Box(x, 40, x + 120, 160), landmarks + shift, 1.0)
+            for x, shift in zip(self.at, shifts, strict=True)
+        ]
+
+    def follow(self, frame: Frame, face: Face) -> Face:
+        return face
 
     def embed(self, frame: Frame, faces: list[Face]) -> Embeddings:
         return self.who
@@ -124,3 +135,89 @@ def test_the_nearest_face_inside_the_zone_is_looked_at() -> None:
     tracker.observe(np.full((200, 200, 3), 90, np.uint8), 0.0)
     assert nearest(tracker.tracks) is tracker.tracks[0]
     assert nearest(tracker.tracks, in_zone=lambda box: box.width > 500) is None
+
+
+NOISE = np.random.default_rng(2).integers(60, 200, (200, 400, 3), np.uint8)
+"""A picture in which a puppet's face is sharp and bright enough."""
+
+
+class Hall:
+    """Puppets before a camera of 30 frames a second; everybody in view is embedded when due."""
+
+    def __init__(self, detect_every: int | None = None) -> None:
+        self.puppets = Puppets()
+        self.tracker = Tracker(self.puppets, fused_frames=3, detect_every=detect_every)
+        self.frame = 0
+
+    def watch(self, frames: int) -> None:
+        for _ in range(frames):
+            if self.tracker.observe(NOISE, self.frame / 30):
+                for track in [track for track in self.tracker.tracks if track.missed == 0]:
+                    self.tracker.embed(NOISE, track)
+            self.frame += 1
+            assert all(track.quality.usable for track in self.tracker.tracks)
+
+    def frames_until_looked_at(self, left: int) -> int:
+        """How many frames after stepping up, the face at ``left`` has had its three looks."""
+        for waited in range(60):
+            self.watch(1)
+            if any(t.face.box.left == left and t.looks >= 3 for t in self.tracker.tracks):
+                return waited
+        raise AssertionError("never looked at three times")
+
+
+@pytest.mark.parametrize("others", [[], [40]], ids=["into an empty hall", "beside a settled rider"])
+def test_whoever_steps_up_is_looked_at_as_soon_as_with_a_search_of_every_third_frame(
+    others: list[int],
+) -> None:
+    slowest = {}
+    for name, detect_every in (("ours", None), ("every third", 3)):
+        waits = []
+        for moment in range(60, 75):
+            hall = Hall(detect_every)
+            hall.puppets.at = list(others)
+            hall.watch(30)
+            hall.tracker.settled = {track.track_id for track in hall.tracker.tracks}
+            hall.watch(moment - 30)
+            hall.puppets.at = [*others, 240]
+            waits.append(hall.frames_until_looked_at(240))
+        slowest[name] = max(waits)
+    assert slowest["ours"] <= slowest["every third"] == 8
+
+
+def test_the_picture_is_searched_less_while_there_is_nobody_new() -> None:
+    """HOG is most of what a frame costs: this is what pays for the second crop."""
+    searches = {}
+    for case, at, settle in (("nobody", [], False), ("settled", [40], True), ("open", [40], False)):
+        hall = Hall()
+        hall.puppets.at = at
+        hall.watch(30)
+        if settle:
+            hall.tracker.settled = {track.track_id for track in hall.tracker.tracks}
+        before = hall.puppets.searches
+        hall.watch(60)
+        searches[case] = hall.puppets.searches - before
+    assert searches == {"nobody": 15, "settled": 12, "open": 20}
+
+
+def test_a_cut_is_searched_at_once_however_little_there_was_to_do() -> None:
+    for settle in (False, True):
+        hall = Hall()
+        hall.watch(31)
+        if settle:
+            hall.tracker.settled = {1}
+        before = hall.puppets.searches
+        assert hall.tracker.observe(np.full_like(NOISE, 250), hall.frame / 30)
+        assert hall.puppets.searches == before + 1
+        assert [track.track_id for track in hall.tracker.tracks] == [2]
+
+
+@pytest.mark.parametrize(("away", "same"), [(6, True), (30, False)])
+def test_a_track_outlives_a_turned_head_but_not_half_a_second(away: int, same: bool) -> None:
+    hall = Hall()
+    hall.watch(30)
+    hall.puppets.at = []
+    hall.watch(away)
+    hall.puppets.at = [40]
+    hall.watch(6)
+    assert [track.track_id for track in hall.tracker.tracks] == ([1] if same else [2])

@@ -74,8 +74,12 @@ class Engine(Protocol):
         """
         ...
 
+    def follow(self, frame: Frame, face: Face) -> Face:
+        """``face`` in a frame shortly after it was found: the same box, landmarks anew."""
+        ...
+
     def embed(self, frame: Frame, faces: list[Face]) -> Embeddings:
-        """Return the embedding of each face: the mean with its mirror image's, unit length."""
+        """Return the embedding of each face, the mean over its views, of unit length."""
         ...
 
 

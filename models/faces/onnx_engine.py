@@ -118,12 +118,17 @@ class OnnxEngine:
             round(centre_x + half),
             round(centre_y + half),
         )
-        rectangle = self._dlib.rectangle(
-            refitted.left, refitted.top, refitted.right, refitted.bottom
-        )
+        return self._with_landmarks(frame, refitted, score)
+
+    def follow(self, frame: Frame, face: Face) -> Face:
+        """The same face in a frame shortly after."""
+        return self._with_landmarks(as_frame(frame), face.box, face.score)
+
+    def _with_landmarks(self, frame: Frame, box: Box, score: float) -> Face:
+        rectangle = self._dlib.rectangle(box.left, box.top, box.right, box.bottom)
         shape = self._landmarks(frame, rectangle)
         points = np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)
-        return Face(refitted, points, score)
+        return Face(box, points, score)
 
     def embed(self, frame: Frame, faces: list[Face]) -> Embeddings:
         """Return (n, dimensions) float32 rows of unit length, averaged with the mirror image's."""
