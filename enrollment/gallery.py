@@ -1,30 +1,27 @@
-"""Templates at rest and on their way to a gate.
+"""Templates at rest, and how often the galleries changed.
 
 At rest a template is sealed under its rider's own data key, bound to account and engine.
 It is open only in memory: while a duplicate is looked for, and while a gallery is being
-sealed again for one gate.
+sealed again for one gate (``enrollment.gallery_feed``).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
-from enrollment.store import Enrollment
-from models.access.gates import RegisteredGate
-from models.database import reading
-from models.tables.riders import Consent, GalleryVersion, Rider, RiderStation, Template
-from models.vault import KeyErased, Vault, seal, unseal
-from models.wire.gallery import GalleryRider, GallerySnapshot, seal_gallery
-from models.wire.times import format_utc
+from models.tables.riders import GalleryVersion, Rider, Template
+from models.vault import Vault, seal, unseal
 
 log = logging.getLogger(__name__)
+
+EVERY_STATION = "*"
+ANY_CHANGE = ""  # not a station: counts each change once, whatever it concerns
 
 TemplateVector = npt.NDArray[np.float32]
 """(dimensions,), unit length."""
@@ -48,31 +45,63 @@ def open_templates(
     A rider whose data key is gone was erased and is left out, whatever rows a restored
     backup brought back. Raises ``VaultError`` where a template does not open.
     """
-    for rider, template in found:
-        try:
-            key = vault.key(data_key_name(rider.rider_id))
-        except KeyErased:
+    rows = list(found)
+    keys = vault.keys([data_key_name(rider.rider_id) for rider, _ in rows])
+    for rider, template in rows:
+        key = keys.get(data_key_name(rider.rider_id))
+        if key is None:
             log.warning("a template without a data key is left out: its rider was erased")
             continue
-        yield rider, unseal(key, template.sealed, _context(rider.account_id, template.engine_id))
+        yield rider, open_template(key, template.sealed, rider.account_id, template.engine_id)
+
+
+def open_template(key: bytes, sealed: bytes, account_id: str, engine_id: str) -> bytes:
+    """The template's little-endian float32 bytes; raises ``VaultError`` if it does not open."""
+    return unseal(key, sealed, _context(account_id, engine_id))
 
 
 def _context(account_id: str, engine_id: str) -> str:
     return f"template {account_id} {engine_id}"
 
 
+def seal_digits(key: bytes, digits: str, account_id: str) -> bytes:
+    """Seal the last four digits of a telephone number for ``Rider.phone_digits``."""
+    return seal(key, digits.encode("ascii"), f"phone digits {account_id}")
+
+
+def open_digits(key: bytes, sealed: bytes | None, account_id: str) -> str | None:
+    """The rider's four digits, or None where none were given."""
+    if sealed is None:
+        return None
+    return unseal(key, sealed, f"phone digits {account_id}").decode("ascii")
+
+
 def gallery_version(session: Session) -> int:
-    """How often the galleries changed so far."""
-    row = session.get(GalleryVersion, 1)
+    """How often any gallery changed so far."""
+    row = session.get(GalleryVersion, ANY_CHANGE)
     return 0 if row is None else row.version
 
 
-def move_gallery_version(session: Session) -> int:
-    """Count one change of the galleries; belongs into the transaction that makes the change."""
-    row = session.get(GalleryVersion, 1) or GalleryVersion(version=0)
-    row.version += 1
-    session.add(row)
-    return row.version
+def station_counts(session: Session) -> dict[str, int]:
+    """How often each station's gallery changed, and under ``*`` every station's at once."""
+    return {row.station: row.version for row in session.exec(select(GalleryVersion))}
+
+
+def station_version(session: Session, station: str) -> int:
+    """The version of one station's gallery: its own changes and those of every station."""
+    counts = station_counts(session)
+    return counts.get(station, 0) + counts.get(EVERY_STATION, 0)
+
+
+def move_gallery_version(session: Session, stations: Iterable[str] = (EVERY_STATION,)) -> None:
+    """Count one change of the galleries; belongs into the transaction that makes the change.
+
+    Without ``stations`` it concerns every gate: a rider erased or frozen, a pass revoked.
+    """
+    for station in dict.fromkeys((ANY_CHANGE, *stations)):
+        row = session.get(GalleryVersion, station) or GalleryVersion(station=station, version=0)
+        row.version += 1
+        session.add(row)
 
 
 def templates_of(
@@ -86,44 +115,3 @@ def templates_of(
         .order_by(Rider.account_id)
     )
     yield from session.exec(query)
-
-
-def gallery_for(
-    enrollment: Enrollment, gate: RegisteredGate, have: int | None, now: datetime
-) -> bytes | None:
-    """The sealed gallery of ``gate``, or None where it ``have``-s the current version.
-
-    In it are the riders who chose this gate's station, go hands-free, are active and have not
-    withdrawn their consent.
-    """
-    with reading(enrollment.riders) as session:
-        version = gallery_version(session)
-        if have == version:
-            return None
-        found = templates_of(session, enrollment.engine_id, *_searched_at(gate.station))
-        rows = list(found)
-        images = {rider.account_id: template.images for rider, template in rows}
-        riders = tuple(
-            GalleryRider(account=rider.account_id, template=vector, images=images[rider.account_id])
-            for rider, vector in open_templates(enrollment.vault, rows)
-        )
-    snapshot = GallerySnapshot(
-        engine_id=enrollment.engine_id,
-        dimensions=enrollment.dimensions,
-        version=version,
-        gate=gate.name,
-        issued_at=format_utc(now),
-        riders=riders,
-    )
-    return seal_gallery(snapshot, gate.box_key, enrollment.signing_key)
-
-
-def _searched_at(station: str) -> tuple[ColumnElement[bool], ...]:
-    here = select(RiderStation.rider_id).where(RiderStation.station == station)
-    consenting = select(Consent.rider_id).where(col(Consent.withdrawn_at).is_(None))
-    return (
-        col(Rider.medium) == "face",
-        col(Rider.status) == "active",
-        col(Rider.rider_id).in_(here),
-        col(Rider.rider_id).in_(consenting),
-    )

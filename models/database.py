@@ -5,6 +5,9 @@ and a reader that then wants to write fails at once however long the busy timeou
 Writers therefore begin with ``BEGIN IMMEDIATE`` and wait in line. ``synchronous=FULL``
 keeps an acknowledged commit through a power failure.
 
+They wait in a line of their own before that (``_in_line``): SQLite's busy timeout only asks
+again after growing pauses, which costs several processes half of what they could write.
+
 PostgreSQL gets the same behaviour from an advisory lock: ``writing`` holds it alone, as
 on SQLite. ``sharing`` holds it together with others, for work that many requests do at
 once and that orders itself; such work never overlaps with a ``writing`` session.
@@ -12,10 +15,14 @@ once and that orders itself; such work never overlaps with a ``writing`` session
 
 from __future__ import annotations
 
+import fcntl
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import (
     Connection,
@@ -23,6 +30,7 @@ from sqlalchemy import (
     MetaData,
     create_engine,
     event,
+    inspect,
     make_url,
 )
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
@@ -31,7 +39,12 @@ from sqlmodel import Session
 from models.errors import FacefareError
 
 BUSY_TIMEOUT_MS = 10_000
+_ASK_AGAIN_S = 0.0005
+_BUSY = "the database is being written by others all the time; nothing was recorded, try again"
 CONNECTIONS_MAX = 16
+SCHEMA_VERSION = "schema_version"
+"""The key in ``MetaData.info`` of the number that a change of the tables moves."""
+
 WRITER_LOCK = 0x0FAC_EFA8_E000_0001
 """The PostgreSQL advisory lock of whoever writes; a number nobody else is likely to use."""
 
@@ -40,10 +53,15 @@ class DatabaseUnusable(FacefareError):
     """The database cannot be opened or written."""
 
 
+class DatabaseBusy(DatabaseUnusable):
+    """Others write for longer than anyone can wait; nothing was written, try again."""
+
+
 def open_sqlite(path: Path, metadata: MetaData, *, create: bool = False) -> Engine:
     """Return an engine on the SQLite file at ``path``; ``create`` makes the missing tables.
 
-    Raises ``DatabaseUnusable`` where the file is missing, read-only or not a database.
+    Raises ``DatabaseUnusable`` where the file is missing, read-only, not a database, or made
+    by another version of Facefare.
     """
     if not create and not path.is_file():
         raise DatabaseUnusable(f"the database {path} is missing; run 'facefare init' first")
@@ -53,11 +71,39 @@ def open_sqlite(path: Path, metadata: MetaData, *, create: bool = False) -> Engi
     try:
         with engine.connect().execution_options(write=True) as connection, connection.begin():
             if create:
-                metadata.create_all(connection)
+                _create(connection, metadata)
+            _check_version(connection, metadata, path)
+    except DatabaseUnusable:
+        engine.dispose()
+        raise
     except (OperationalError, DatabaseError) as error:
         engine.dispose()
         raise DatabaseUnusable(f"the database {path} cannot be written: {error.orig}") from error
     return engine
+
+
+def _create(connection: Connection, metadata: MetaData) -> None:
+    """Make the tables; a file that had none yet gets their version."""
+    fresh = not inspect(connection).get_table_names()
+    metadata.create_all(connection)
+    if fresh:
+        connection.exec_driver_sql(f"PRAGMA user_version = {_version(metadata)}")
+
+
+def _check_version(connection: Connection, metadata: MetaData, path: Path) -> None:
+    wanted = _version(metadata)
+    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if wanted and found != wanted:
+        age = "an older" if found < wanted else "a newer"
+        raise DatabaseUnusable(
+            f"the database {path} was made by {age} version of Facefare (its tables have version "
+            f"{found}, this program's {wanted}); go on with that version, or start a new data "
+            "directory with 'facefare init' and enroll the riders again"
+        )
+
+
+def _version(metadata: MetaData) -> int:
+    return int(metadata.info.get(SCHEMA_VERSION, 0))
 
 
 def open_postgres(url: str) -> Engine:
@@ -158,12 +204,50 @@ def sequencing(engine: Engine, key: int) -> Iterator[Session | None]:
 @contextmanager
 def _transaction(engine: Engine) -> Iterator[Session]:
     with (
+        _in_line(engine),
         engine.connect().execution_options(write=True) as connection,
         connection.begin(),
         Session(connection, expire_on_commit=False) as session,
     ):
         yield session
         session.flush()
+
+
+_lines: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+
+@contextmanager
+def _in_line(engine: Engine) -> Iterator[None]:
+    """On SQLite, be the only one of all threads and processes that is about to write.
+
+    The lock of a file beside the database ends with its process, however that ends. SQLite's
+    own lock stays the one that counts: whoever does not stand in this line waits there.
+    """
+    path = engine.url.database
+    if is_postgres(engine) or not path:
+        yield
+        return
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    here = _lines[path]
+    if not here.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+        raise DatabaseBusy(_BUSY)
+    try:
+        with Path(f"{path}-line").open("a") as file:
+            while not _locked(file):  # one thread of each process asks, so asking often is cheap
+                if time.monotonic() > until:
+                    raise DatabaseBusy(_BUSY)
+                time.sleep(_ASK_AGAIN_S)
+            yield
+    finally:
+        here.release()
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock(session: Session, *key: int) -> None:

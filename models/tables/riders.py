@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, MetaData
+from sqlalchemy import CheckConstraint, Index, MetaData, text
 from sqlmodel import Field, SQLModel
 
+from models.database import SCHEMA_VERSION
 from models.tables.columns import UtcTime
 
 
 class RidersTable(SQLModel):
     """Base of the riders database's tables."""
 
-    metadata = MetaData()
+    metadata = MetaData(info={SCHEMA_VERSION: 1})
 
 
 class Rider(RidersTable, table=True):
-    """A person who has enrolled. ``rider_id`` is the short reference that staff read aloud."""
+    """A person who has enrolled. ``rider_id`` is the short reference that staff read aloud.
+
+    ``phone_digits`` are the last four of the telephone number, sealed under the rider's data
+    key: a gate that is not sure may ask for them. A ``look_alike`` is asked every time.
+    """
 
     __table_args__ = (
         CheckConstraint("medium IN ('face', 'face+pass', 'pass')", name="rider_medium"),
@@ -36,6 +41,9 @@ class Rider(RidersTable, table=True):
     medium: str
     status: str
     created_at: datetime = Field(sa_type=UtcTime)
+    phone_digits: bytes | None = None
+    pin_hash: str | None = None  # argon2id: opens the rider's own pages
+    look_alike: bool = False
 
 
 class Consent(RidersTable, table=True):
@@ -70,10 +78,50 @@ class RiderStation(RidersTable, table=True):
     station: str = Field(primary_key=True, index=True)
 
 
+class Pass(RidersTable, table=True):
+    """A QR pass that was issued; the pass itself is in the rider's hands alone.
+
+    A revoked pass is told to the gates until it expires. Erasing the rider leaves its
+    number, which is random, and takes the reference to the rider away.
+    """
+
+    __tablename__ = "pass"
+    __table_args__ = (
+        CheckConstraint("medium IN ('face+pass', 'pass')", name="pass_medium"),
+        CheckConstraint("(revoked_at IS NULL) = (reason IS NULL)", name="pass_reason"),
+        CheckConstraint("rider_id IS NOT NULL OR revoked_at IS NOT NULL", name="pass_of_nobody"),
+        # One pass at a time: whoever finds the old one finds nothing that opens a gate.
+        Index("one_pass_per_rider", "rider_id", unique=True,
+              sqlite_where=text("revoked_at IS NULL")),
+    )  # fmt: skip
+
+    pass_id: str = Field(primary_key=True)
+    rider_id: str | None = Field(default=None, foreign_key="rider.rider_id", index=True)
+    medium: str
+    issued_at: datetime = Field(sa_type=UtcTime)
+    expires_at: datetime = Field(sa_type=UtcTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    reason: str | None = None  # replaced | lost | frozen | changed | erased
+
+
+class PassKey(RidersTable, table=True):
+    """A key that signs passes. A retired one is trusted until its last pass has expired."""
+
+    __tablename__ = "pass_key"
+
+    key_id: str = Field(primary_key=True)
+    public_key: bytes  # Ed25519, raw
+    sealed: bytes | None  # the private half, under a data key of the vault; None once retired
+    made_at: datetime = Field(sa_type=UtcTime)
+    trusted_until: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
 class GalleryVersion(RidersTable, table=True):
-    """One row: how often the galleries changed. A change moves it in its own transaction."""
+    """How often the gallery of a station changed; ``*`` counts what concerns every station.
 
-    __table_args__ = (CheckConstraint("id = 1", name="one_gallery_version"),)
+    A change moves it in its own transaction. A gate's version is the sum of its station's
+    and the common count: both only grow, so it does. The empty name counts all changes.
+    """
 
-    id: int = Field(default=1, primary_key=True)
+    station: str = Field(primary_key=True)
     version: int

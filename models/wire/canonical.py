@@ -26,7 +26,7 @@ def canonical_bytes(value: Any) -> bytes:
     """
     try:
         return bytes(rfc8785.dumps(value))
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:  # or half a character
         raise CanonicalError(f"the value has no canonical JSON form: {error}") from error
 
 
@@ -41,7 +41,7 @@ def parse_canonical(data: bytes) -> Any:
     except _NotPlain:
         pass  # only the full rules can tell
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise CanonicalError("the message is not JSON") from error
     if canonical_bytes(value) != data:
