@@ -11,19 +11,12 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from sqlalchemy import Engine
 from sqlmodel import select
 
-from enrollment.staff import local_path
-from models.access.staff import (
-    FAILURES_MAX,
-    LOCKED_FOR,
-    NewStaff,
-    SignInRefused,
-    StaffError,
-    add_staff,
-    sign_in,
-)
+from models.access.attempts import FAILURES_MAX, LOCKED_FOR
+from models.access.sign_in import SignInRefused, sign_in
+from models.access.staff import NewStaff, StaffError, StaffRegister, add_staff
+from models.access.web import local_path
 from models.database import open_sqlite, reading, writing
 from models.tables.access import AccessTable, Staff
 from tests.desk import PASSWORD, Desk, post
@@ -31,18 +24,20 @@ from tests.desk import sign_in as sign_in_page
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 STEP = timedelta(seconds=30)
+HERE = "192.0.2.7"
+KEY = bytes(range(32))
 
 
 @pytest.fixture
-def access(tmp_path: Path) -> Iterator[Engine]:
+def register(tmp_path: Path) -> Iterator[StaffRegister]:
     engine = open_sqlite(tmp_path / "access.sqlite", AccessTable.metadata, create=True)
-    yield engine
+    yield StaffRegister(engine, KEY)
     engine.dispose()
 
 
 @pytest.fixture
-def mei(access: Engine) -> NewStaff:
-    return add_staff(access, "mei", PASSWORD, ["enroller", "service"], NOW)
+def mei(register: StaffRegister) -> NewStaff:
+    return add_staff(register, "mei", PASSWORD, ["enroller", "service"], NOW)
 
 
 @pytest.fixture
@@ -56,8 +51,10 @@ def code(member: NewStaff, at: datetime) -> str:
     return pyotp.TOTP(member.totp_secret).at(at)
 
 
-def test_password_and_code_sign_in_with_the_roles_given(access: Engine, mei: NewStaff) -> None:
-    signed_in = sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+def test_password_and_code_sign_in_with_the_roles_given(
+    register: StaffRegister, mei: NewStaff
+) -> None:
+    signed_in = sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
     assert signed_in.name == "mei"
     assert signed_in.roles == {"enroller", "service"}
 
@@ -68,16 +65,20 @@ def test_the_provisioning_address_is_one_an_authenticator_app_reads(mei: NewStaf
     assert (read.name, read.issuer, read.secret) == ("mei", "Facefare", mei.totp_secret)
 
 
-def test_the_database_holds_no_password(access: Engine, mei: NewStaff) -> None:
-    with reading(access) as session:
+def test_the_database_holds_neither_password_nor_secret(
+    register: StaffRegister, mei: NewStaff
+) -> None:
+    with reading(register.database) as session:
         stored = session.exec(select(Staff)).one()
+    assert stored.password_hash is not None and stored.totp_sealed is not None
     assert stored.password_hash.startswith("$argon2id$")
     assert PASSWORD not in str(stored)
+    assert mei.totp_secret.encode() not in stored.totp_sealed
 
 
 @pytest.mark.parametrize("wrong", ["password", "code", "name", "empty", "letters"])
 def test_every_wrong_sign_in_gets_the_same_sentence(
-    access: Engine, mei: NewStaff, wrong: str
+    register: StaffRegister, mei: NewStaff, wrong: str
 ) -> None:
     name, password, given = "mei", PASSWORD, code(mei, NOW)
     if wrong == "password":
@@ -87,17 +88,17 @@ def test_every_wrong_sign_in_gets_the_same_sentence(
     else:
         given = {"code": code(mei, NOW + 100 * STEP), "empty": "", "letters": "é²abc"}[wrong]
     with pytest.raises(SignInRefused) as refused:
-        sign_in(access, name, password, given, NOW)
+        sign_in(register, name, password, given, HERE, NOW)
     assert str(refused.value) == str(SignInRefused())
 
 
 def test_an_unknown_name_takes_about_as_long_as_a_wrong_password(
-    access: Engine, mei: NewStaff
+    register: StaffRegister, mei: NewStaff
 ) -> None:
     def seconds(name: str) -> float:
         start = time.process_time()  # of all threads, and not of what else the machine does
         with pytest.raises(SignInRefused):
-            sign_in(access, name, "another four quiet words", "000000", NOW)
+            sign_in(register, name, "another four quiet words", "000000", HERE, NOW)
         return time.process_time() - start
 
     seconds("nobody")  # makes the hash that no password opens
@@ -106,83 +107,90 @@ def test_an_unknown_name_takes_about_as_long_as_a_wrong_password(
     assert unknown > known / 2
 
 
-def test_a_code_is_good_once(access: Engine, mei: NewStaff) -> None:
-    sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+def test_a_code_is_good_once(register: StaffRegister, mei: NewStaff) -> None:
+    sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
     with pytest.raises(SignInRefused):
-        sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW + timedelta(seconds=5))
-    assert sign_in(access, "mei", PASSWORD, code(mei, NOW + STEP), NOW + STEP).name == "mei"
+        sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW + timedelta(seconds=5))
+    assert sign_in(register, "mei", PASSWORD, code(mei, NOW + STEP), HERE, NOW + STEP).name == "mei"
 
 
-def test_an_older_code_is_refused_after_a_newer_one(access: Engine, mei: NewStaff) -> None:
-    sign_in(access, "mei", PASSWORD, code(mei, NOW + STEP), NOW)
+def test_an_older_code_is_refused_after_a_newer_one(register: StaffRegister, mei: NewStaff) -> None:
+    sign_in(register, "mei", PASSWORD, code(mei, NOW + STEP), HERE, NOW)
     with pytest.raises(SignInRefused):
-        sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+        sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
 
 
 @pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (1, True), (2, False)])
-def test_a_code_may_be_one_step_off(access: Engine, mei: NewStaff, steps: int, good: bool) -> None:
+def test_a_code_may_be_one_step_off(
+    register: StaffRegister, mei: NewStaff, steps: int, good: bool
+) -> None:
     given = code(mei, NOW + steps * STEP)
     if good:
-        assert sign_in(access, "mei", PASSWORD, given, NOW).name == "mei"
+        assert sign_in(register, "mei", PASSWORD, given, HERE, NOW).name == "mei"
     else:
         with pytest.raises(SignInRefused):
-            sign_in(access, "mei", PASSWORD, given, NOW)
+            sign_in(register, "mei", PASSWORD, given, HERE, NOW)
 
 
-def fail(access: Engine, times: int, at: datetime = NOW) -> None:
+def fail(register: StaffRegister, times: int, at: datetime = NOW) -> None:
     for _ in range(times):
         with pytest.raises(SignInRefused):
-            sign_in(access, "mei", "wrong but long enough", "000000", at)
+            sign_in(register, "mei", "wrong but long enough", "000000", HERE, at)
 
 
 def test_five_failures_lock_the_account_for_a_minute_and_no_longer(
-    access: Engine, mei: NewStaff
+    register: StaffRegister, mei: NewStaff
 ) -> None:
-    fail(access, FAILURES_MAX)
+    fail(register, FAILURES_MAX)
     early = NOW + LOCKED_FOR - timedelta(seconds=1)
     with pytest.raises(SignInRefused):
-        sign_in(access, "mei", PASSWORD, code(mei, early), early)
+        sign_in(register, "mei", PASSWORD, code(mei, early), HERE, early)
     later = NOW + LOCKED_FOR
-    assert sign_in(access, "mei", PASSWORD, code(mei, later), later).name == "mei"
+    assert sign_in(register, "mei", PASSWORD, code(mei, later), HERE, later).name == "mei"
 
 
-def test_four_failures_do_not_lock_and_success_forgives_them(access: Engine, mei: NewStaff) -> None:
-    fail(access, FAILURES_MAX - 1)
-    sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
-    fail(access, FAILURES_MAX - 1, NOW + STEP)
-    assert sign_in(access, "mei", PASSWORD, code(mei, NOW + STEP), NOW + STEP).name == "mei"
+def test_four_failures_do_not_lock_and_success_forgives_them(
+    register: StaffRegister, mei: NewStaff
+) -> None:
+    fail(register, FAILURES_MAX - 1)
+    sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
+    fail(register, FAILURES_MAX - 1, NOW + STEP)
+    assert sign_in(register, "mei", PASSWORD, code(mei, NOW + STEP), HERE, NOW + STEP).name == "mei"
 
 
-def test_the_right_password_with_wrong_codes_locks_too(access: Engine, mei: NewStaff) -> None:
+def test_the_right_password_with_wrong_codes_locks_too(
+    register: StaffRegister, mei: NewStaff
+) -> None:
     for _ in range(FAILURES_MAX):
         with pytest.raises(SignInRefused):
-            sign_in(access, "mei", PASSWORD, "000000x", NOW)
+            sign_in(register, "mei", PASSWORD, "000000x", HERE, NOW)
     with pytest.raises(SignInRefused):
-        sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+        sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
 
 
 def test_the_lock_is_in_the_database_and_survives_a_restart(tmp_path: Path) -> None:
     engine = open_sqlite(tmp_path / "access.sqlite", AccessTable.metadata, create=True)
-    mei = add_staff(engine, "mei", PASSWORD, ["admin"], NOW)
-    fail(engine, FAILURES_MAX)
+    register = StaffRegister(engine, KEY)
+    mei = add_staff(register, "mei", PASSWORD, ["admin"], NOW)
+    fail(register, FAILURES_MAX)
     engine.dispose()
     reopened = open_sqlite(tmp_path / "access.sqlite", AccessTable.metadata)
     with pytest.raises(SignInRefused):
-        sign_in(reopened, "mei", PASSWORD, code(mei, NOW), NOW)
+        sign_in(StaffRegister(reopened, KEY), "mei", PASSWORD, code(mei, NOW), HERE, NOW)
     reopened.dispose()
 
 
-def test_failures_at_once_are_all_counted(access: Engine, mei: NewStaff) -> None:
+def test_failures_at_once_are_all_counted(register: StaffRegister, mei: NewStaff) -> None:
     with ThreadPoolExecutor(FAILURES_MAX) as pool:
-        list(pool.map(lambda _: fail(access, 1), range(FAILURES_MAX)))
+        list(pool.map(lambda _: fail(register, 1), range(FAILURES_MAX)))
     with pytest.raises(SignInRefused):
-        sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+        sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
 
 
-def test_a_code_sent_twice_at_once_signs_in_once(access: Engine, mei: NewStaff) -> None:
+def test_a_code_sent_twice_at_once_signs_in_once(register: StaffRegister, mei: NewStaff) -> None:
     def attempt(_: int) -> bool:
         try:
-            sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+            sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
         except SignInRefused:
             return False
         return True
@@ -191,14 +199,14 @@ def test_a_code_sent_twice_at_once_signs_in_once(access: Engine, mei: NewStaff) 
         assert sorted(pool.map(attempt, range(3))) == [False, False, True]
 
 
-def test_a_disabled_account_does_not_sign_in(access: Engine, mei: NewStaff) -> None:
-    with writing(access) as session:
+def test_a_disabled_account_does_not_sign_in(register: StaffRegister, mei: NewStaff) -> None:
+    with writing(register.database) as session:
         member = session.get(Staff, "mei")
         assert member is not None
         member.disabled_at = NOW
         session.add(member)
     with pytest.raises(SignInRefused):
-        sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW)
+        sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW)
 
 
 @pytest.mark.parametrize(
@@ -214,18 +222,21 @@ def test_a_disabled_account_does_not_sign_in(access: Engine, mei: NewStaff) -> N
     ],
 )
 def test_an_account_that_would_be_weak_is_not_made(
-    access: Engine, name: str, password: str, roles: list[str], sentence: str
+    register: StaffRegister, name: str, password: str, roles: list[str], sentence: str
 ) -> None:
     with pytest.raises(StaffError, match=sentence):
-        add_staff(access, name, password, roles, NOW)
-    with reading(access) as session:
+        add_staff(register, name, password, roles, NOW)
+    with reading(register.database) as session:
         assert session.exec(select(Staff)).all() == []
 
 
-def test_a_name_is_given_once(access: Engine, mei: NewStaff) -> None:
+def test_a_name_is_given_once(register: StaffRegister, mei: NewStaff) -> None:
     with pytest.raises(StaffError, match="exists already"):
-        add_staff(access, "mei", "five entirely other quiet words", ["admin"], NOW)
-    assert sign_in(access, "mei", PASSWORD, code(mei, NOW), NOW).roles == {"enroller", "service"}
+        add_staff(register, "mei", "five entirely other quiet words", ["admin"], NOW)
+    assert sign_in(register, "mei", PASSWORD, code(mei, NOW), HERE, NOW).roles == {
+        "enroller",
+        "service",
+    }
 
 
 def test_the_page_signs_in_and_leads_to_where_one_wanted_to_go(desk: Desk) -> None:

@@ -1,55 +1,58 @@
-"""Staff accounts: password (argon2id) and a one-time code (TOTP), with a lock after failures.
+"""Staff accounts: who works here, in which roles, and whether the account may be used.
 
-A sign-in that fails says one sentence, whatever was wrong, and takes about as long for a
-name that does not exist: nobody learns from it who works here. Every attempt is counted
-*before* the password is looked at and forgiven when it succeeds, so a thousand attempts
-at once are still five.
+An account waits until its owner opens a one-time link and sets a password and an
+authenticator there (``models.access.invitations``); how they then sign in is in
+``models.access.sign_in``. Whatever takes trust away (disabling, a reset, other roles) ends
+the account's sessions in the same transaction.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache
-from hmac import compare_digest
+from datetime import datetime
 
-import pyotp
 from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
+from flask_babel import gettext as _
 from sqlalchemy import Engine
+from sqlmodel import Session, col, delete, select
 
-from models.database import writing
+from models.access import totp
+from models.database import open_sqlite, reading, writing
 from models.errors import FacefareError
-from models.tables.access import Staff
+from models.settings import DataDirectory
+from models.tables.access import (
+    AccessTable,
+    Invitation,
+    RecoveryCode,
+    SignInFailures,
+    Staff,
+    StaffSession,
+)
 
 ROLES = ("enroller", "service", "finance", "auditor", "admin")
-
-FAILURES_MAX = 5
-LOCKED_FOR = timedelta(seconds=60)
 PASSWORD_CHARACTERS_MIN = 12
 PASSWORD_CHARACTERS_MAX = 256
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_STEP_S = 30
-_STEPS_OFF_MAX = 1  # how far a telephone's clock may be off, in steps of 30 s
 
 
 class StaffError(FacefareError):
-    """A staff account cannot be made as asked."""
+    """A staff account cannot be made or changed as asked."""
 
 
-class SignInRefused(FacefareError):
-    """A sign-in that failed. The message is the same for every reason."""
+@dataclass(frozen=True, slots=True)
+class StaffRegister:
+    """The staff accounts: their database, and the key that seals one-time-code secrets."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "Sign-in refused: the name, the password or the one-time code is wrong. A code is "
-            f"good once; after {FAILURES_MAX} failures an account waits "
-            f"{LOCKED_FOR.seconds} seconds."
-        )
+    database: Engine
+    totp_key: bytes
+
+    @classmethod
+    def open(cls, data: DataDirectory) -> StaffRegister:
+        """Open what ``facefare init`` made."""
+        return cls(open_sqlite(data.access_db, AccessTable.metadata), totp.read_key(data.staff_key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class SignedIn:
 
     name: str
     roles: frozenset[str]
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,108 +74,144 @@ class NewStaff:
 
 
 def add_staff(
-    engine: Engine, name: str, password: str, roles: Iterable[str], now: datetime
+    register: StaffRegister, name: str, password: str, roles: Iterable[str], now: datetime
 ) -> NewStaff:
-    """Make an account. Raises ``StaffError`` for a bad name, weak password or unknown role."""
-    wanted = sorted(set(roles))
-    _check_new(name, password, wanted)
-    secret = pyotp.random_base32()
-    password_hash = PasswordHasher().hash(password)
-    with writing(engine) as session:
-        if session.get(Staff, name) is not None:
-            raise StaffError(f"a member of staff named {name} exists already; choose another name")
-        session.add(
-            Staff(
-                name=name,
-                roles=" ".join(wanted),
-                password_hash=password_hash,
-                totp_secret=secret,
-                created_at=now,
-            )
-        )
-    uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Facefare")
-    return NewStaff(name, secret, uri)
+    """Make an account that may sign in at once, for machines that set up other machines.
+
+    Raises ``StaffError`` for a bad name, weak password or unknown role.
+    """
+    account = new_account(name, roles, now)
+    check_password(name, password)
+    secret = totp.new_secret()
+    account.password_hash = PasswordHasher().hash(password)
+    account.totp_sealed = totp.seal_secret(register.totp_key, name, secret)
+    with writing(register.database) as session:
+        refuse_known_name(session, name)
+        session.add(account)
+    return NewStaff(name, secret, totp.provisioning_uri(name, secret))
 
 
-def _check_new(name: str, password: str, roles: list[str]) -> None:
+def new_account(name: str, roles: Iterable[str], now: datetime) -> Staff:
+    """An account that nobody can use yet; raise ``StaffError`` for a bad name or role."""
     if not _NAME.fullmatch(name):
         raise StaffError(
-            f"{name!r} cannot be a staff name; use small letters, digits, dot, dash or underscore"
+            _(
+                "%(name)r cannot be a staff name; use small letters, digits, dot, dash or "
+                "underscore",
+                name=name,
+            )
         )
-    unknown = [role for role in roles if role not in ROLES]
-    if unknown or not roles:
+    return Staff(name=name, roles=_checked_roles(roles), created_at=now)
+
+
+def _checked_roles(roles: Iterable[str]) -> str:
+    wanted = sorted(set(roles))
+    unknown = [role for role in wanted if role not in ROLES]
+    if unknown or not wanted:
         raise StaffError(
-            f"{', '.join(unknown) or 'no role'} was given; the roles are {', '.join(ROLES)}"
+            _(
+                "%(given)s was given; the roles are %(roles)s",
+                given=", ".join(unknown) or _("no role"),
+                roles=", ".join(ROLES),
+            )
         )
+    return " ".join(wanted)
+
+
+def check_password(name: str, password: str) -> None:
+    """Raise ``StaffError`` for a password that is too short, too long or the name."""
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         raise StaffError(
-            f"a password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters; "
-            "a few words in a row make a good one"
+            _(
+                "a password has %(min)s to %(max)s characters; a few words in a row make a good "
+                "one",
+                min=PASSWORD_CHARACTERS_MIN,
+                max=PASSWORD_CHARACTERS_MAX,
+            )
         )
     if password.strip().casefold() == name:
-        raise StaffError("the password may not be the name")
+        raise StaffError(_("the password may not be the name"))
 
 
-def sign_in(engine: Engine, name: str, password: str, code: str, now: datetime) -> SignedIn:
-    """Check password and one-time code; raise ``SignInRefused`` unless both are right."""
-    account = _begin_attempt(engine, name, now)
-    password_hash = _nobody_hash() if account is None else account.password_hash
-    matches = _password_matches(password_hash, password)
-    if account is None or not matches:
-        raise SignInRefused
-    step = _matching_step(account.totp_secret, code, now)
-    if step is None:
-        raise SignInRefused
-    return _finish_attempt(engine, name, step)
+def refuse_known_name(session: Session, name: str) -> None:
+    """Raise ``StaffError`` where the name is taken."""
+    if session.get(Staff, name) is not None:
+        raise StaffError(
+            _("a member of staff named %(name)s exists already; choose another name", name=name)
+        )
 
 
-def _begin_attempt(engine: Engine, name: str, now: datetime) -> Staff | None:
-    """Count one failure in advance; None for an account that may not try now."""
-    with writing(engine) as session:
-        staff = session.get(Staff, name)
-        if staff is None or staff.disabled_at is not None:
-            return None
-        if staff.locked_until is not None and now < staff.locked_until:
-            return None
-        staff.failures += 1
-        if staff.failures >= FAILURES_MAX:
-            staff.failures, staff.locked_until = 0, now + LOCKED_FOR
+def list_staff(register: StaffRegister) -> list[Staff]:
+    """All accounts by name."""
+    with reading(register.database) as session:
+        return list(session.exec(select(Staff).order_by(Staff.name)))
+
+
+def account_named(session: Session, name: str) -> Staff:
+    """The account called ``name``; raise ``StaffError`` where there is none."""
+    staff = session.get(Staff, name)
+    if staff is None:
+        raise StaffError(_("there is no member of staff named %(name)s", name=name))
+    return staff
+
+
+def disable_staff(register: StaffRegister, name: str, now: datetime) -> None:
+    """Let ``name`` sign in no more, and end what is signed in now."""
+    with writing(register.database) as session:
+        staff = account_named(session, name)
+        staff.disabled_at = now
         session.add(staff)
-        return staff
+        session.exec(delete(Invitation).where(col(Invitation.staff) == name))
+        end_sessions_of(session, name)
+        _refuse_no_admin(session)
 
 
-def _finish_attempt(engine: Engine, name: str, step: int) -> SignedIn:
-    """Spend the one-time code and forgive the failures, in one transaction."""
-    with writing(engine) as session:
-        staff = session.get(Staff, name)
-        if staff is None or staff.disabled_at is not None or step <= staff.last_totp_step:
-            raise SignInRefused
-        staff.last_totp_step = step
-        staff.failures, staff.locked_until = 0, None
+def enable_staff(register: StaffRegister, name: str) -> None:
+    """Let a disabled account sign in again, as it was."""
+    with writing(register.database) as session:
+        staff = account_named(session, name)
+        staff.disabled_at = None
         session.add(staff)
-        return SignedIn(staff.name, frozenset(staff.roles.split()))
 
 
-def _password_matches(password_hash: str, password: str) -> bool:
-    if len(password) > PASSWORD_CHARACTERS_MAX:
-        password = ""  # no account has it; hashing a megabyte is work for nothing
-    try:
-        return PasswordHasher().verify(password_hash, password)
-    except VerifyMismatchError:
-        return False
+def change_roles(register: StaffRegister, name: str, roles: Iterable[str]) -> None:
+    """Give ``name`` exactly these roles; they sign in anew to use them."""
+    wanted = _checked_roles(roles)
+    with writing(register.database) as session:
+        staff = account_named(session, name)
+        staff.roles = wanted
+        session.add(staff)
+        end_sessions_of(session, name)
+        _refuse_no_admin(session)
 
 
-@cache
-def _nobody_hash() -> str:
-    """A hash that no password opens, so that an unknown name costs the same time."""
-    return PasswordHasher().hash(secrets.token_hex(32))
+def choose_language(register: StaffRegister, name: str, language: str) -> None:
+    """Remember the language in which ``name`` reads the pages."""
+    with writing(register.database) as session:
+        staff = account_named(session, name)
+        staff.language = language
+        session.add(staff)
 
 
-def _matching_step(secret: str, code: str, now: datetime) -> int | None:
-    totp = pyotp.TOTP(secret, interval=_STEP_S)
-    given = "".join(code.split()).encode()
-    current = int(now.timestamp()) // _STEP_S
-    for step in range(current - _STEPS_OFF_MAX, current + _STEPS_OFF_MAX + 1):
-        if compare_digest(totp.generate_otp(step).encode(), given):
-            return step
-    return None
+def void_credentials(session: Session, staff: Staff) -> None:
+    """Password, authenticator, recovery codes and sessions of ``staff`` are good no more."""
+    staff.password_hash = staff.totp_sealed = None
+    session.add(staff)
+    session.exec(delete(RecoveryCode).where(col(RecoveryCode.staff) == staff.name))
+    session.exec(
+        delete(SignInFailures).where(col(SignInFailures.subject) == f"account {staff.name}")
+    )
+    end_sessions_of(session, staff.name)
+
+
+def end_sessions_of(session: Session, name: str) -> None:
+    """Sign ``name`` out everywhere."""
+    session.exec(delete(StaffSession).where(col(StaffSession.staff) == name))
+
+
+def _refuse_no_admin(session: Session) -> None:
+    """Undo, by raising, a change after which nobody could undo it."""
+    session.flush()
+    usable = select(Staff).where(col(Staff.disabled_at).is_(None))
+    if not any("admin" in staff.roles.split() for staff in session.exec(usable)):
+        raise StaffError(_("the last admin cannot be taken away; make another admin first"))

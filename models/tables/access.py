@@ -1,4 +1,4 @@
-"""Tables of the access database: staff, gates, used request ids."""
+"""Tables of the access database: staff and their sessions, gates, used request ids."""
 
 from __future__ import annotations
 
@@ -7,27 +7,76 @@ from datetime import datetime
 from sqlalchemy import MetaData
 from sqlmodel import Field, SQLModel
 
+from models.database import SCHEMA_VERSION
 from models.tables.columns import UtcTime
 
 
 class AccessTable(SQLModel):
     """Base of the access database's tables."""
 
-    metadata = MetaData()
+    metadata = MetaData(info={SCHEMA_VERSION: 1})
 
 
 class Staff(AccessTable, table=True):
-    """A person who works here. The password is an argon2id hash, never the password."""
+    """A person who works here. Without password and secret the account waits for its link.
+
+    The password is an argon2id hash; the secret of the one-time codes is sealed under a key
+    that is not in this database.
+    """
 
     name: str = Field(primary_key=True)
     roles: str  # space-separated, from models.access.staff.ROLES
-    password_hash: str
-    totp_secret: str
+    password_hash: str | None = None
+    totp_sealed: bytes | None = None
     last_totp_step: int = 0  # a one-time code is good once
-    failures: int = 0
-    locked_until: datetime | None = Field(default=None, sa_type=UtcTime)
+    language: str | None = None
     created_at: datetime = Field(sa_type=UtcTime)
     disabled_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class Invitation(AccessTable, table=True):
+    """The one-time link of an account that waits; only the hash of its token is here."""
+
+    staff: str = Field(primary_key=True, foreign_key="staff.name")
+    token_hash: str = Field(unique=True)
+    totp_sealed: bytes  # the secret the page shows, the same as often as it is loaded
+    expires_at: datetime = Field(sa_type=UtcTime)
+
+
+class RecoveryCode(AccessTable, table=True):
+    """A code that stands in for a lost authenticator, once; an argon2id hash."""
+
+    staff: str = Field(primary_key=True, foreign_key="staff.name")
+    number: int = Field(primary_key=True)
+    code_hash: str
+    used_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class StaffSession(AccessTable, table=True):
+    """One browser in which a member of staff is signed in; deleting the row signs it out."""
+
+    token_hash: str = Field(primary_key=True)
+    staff: str = Field(foreign_key="staff.name", index=True)
+    started_at: datetime = Field(sa_type=UtcTime)
+    seen_at: datetime = Field(sa_type=UtcTime)
+    confirmed_at: datetime = Field(sa_type=UtcTime)  # the newest one-time code
+
+
+class SignInFailures(AccessTable, table=True):
+    """How often signing in failed for one subject, and until when it has to wait."""
+
+    subject: str = Field(primary_key=True)
+    failures: int = 0
+    locked_until: datetime | None = Field(default=None, sa_type=UtcTime)
+    last_at: datetime = Field(sa_type=UtcTime, index=True)
+
+
+class KnownAddress(AccessTable, table=True):
+    """An address from which a member of staff has signed in."""
+
+    staff: str = Field(primary_key=True, foreign_key="staff.name")
+    address: str = Field(primary_key=True)
+    seen_at: datetime = Field(sa_type=UtcTime)
 
 
 class Gate(AccessTable, table=True):
