@@ -1,11 +1,14 @@
 """Serve an application as ``facefare serve`` does: gunicorn, one worker with eight threads.
 
+WORKERS in the environment is another number of workers.
+
 python -m bench.serving DATA PORT serves the ledger of a data directory and nothing else, so
 that both sides of a comparison have the same server around them.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +18,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from facefare import capacity
 from ledger.app import create_blueprints
 from ledger.checkpoints import Publisher
 from ledger.ledger import Ledger
@@ -34,6 +38,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         for name, value in {
             "bind": f"127.0.0.1:{self._port}",
+            "workers": int(os.environ.get("WORKERS", "1")),
             "worker_class": "gthread",
             "threads": THREADS,
             "loglevel": "error",
@@ -47,6 +52,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _start_publisher(worker: Any) -> None:
+    capacity.spare_collector()
     ledger = worker.wsgi.extensions.get("ledger")
     if ledger is not None:
         Publisher(ledger).start()

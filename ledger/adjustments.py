@@ -20,6 +20,9 @@ entry's id is made from the credit's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import func, select
@@ -28,6 +31,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
+from ledger.limits import NO_LIMIT, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, fare_income, transfer
 from ledger.store import LogWriter, total
@@ -50,21 +54,39 @@ WRITE_OFF_REASONS = {
 
 
 def goodwill(
-    ledger: Ledger, account_id: str, amount: Money, reason: str, entry_id: str, made_by: str
+    ledger: Ledger,
+    account_id: str,
+    amount: Money,
+    reason: str,
+    entry_id: str,
+    made_by: str,
+    limit: Limit | None = NO_LIMIT,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recorded:
     """Give the account ``amount`` at our expense; raise ``EntryRefused`` for an unknown reason."""
     _check_reason(reason, GOODWILL_REASONS)
-    rule = {"code": reason, "words": GOODWILL_REASONS[reason]}
-    return _credit(ledger, "goodwill", account_id, amount, GOODWILL, rule, entry_id, made_by)
+    facts = {**facts, "rule": {"code": reason, "words": GOODWILL_REASONS[reason]}}
+    return _credit(
+        ledger, "goodwill", account_id, amount, GOODWILL, facts, entry_id, made_by, limit
+    )
 
 
 def write_off(
-    ledger: Ledger, account_id: str, amount: Money, reason: str, entry_id: str, made_by: str
+    ledger: Ledger,
+    account_id: str,
+    amount: Money,
+    reason: str,
+    entry_id: str,
+    made_by: str,
+    limit: Limit | None = NO_LIMIT,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recorded:
     """Write off ``amount`` of the account's debt, at most all of it."""
     _check_reason(reason, WRITE_OFF_REASONS)
-    rule = {"code": reason, "words": WRITE_OFF_REASONS[reason]}
-    return _credit(ledger, "write_off", account_id, amount, BAD_DEBT, rule, entry_id, made_by)
+    facts = {**facts, "rule": {"code": reason, "words": WRITE_OFF_REASONS[reason]}}
+    return _credit(
+        ledger, "write_off", account_id, amount, BAD_DEBT, facts, entry_id, made_by, limit
+    )
 
 
 def _credit(
@@ -73,9 +95,10 @@ def _credit(
     account_id: str,
     amount: Money,
     debit: str,
-    rule: dict[str, str],
+    facts: Mapping[str, Any],
     entry_id: str,
     made_by: str,
+    limit: Limit | None,
 ) -> Recorded:
     check_entry_id(entry_id)
     _check_positive(amount)
@@ -90,7 +113,7 @@ def _credit(
             occurred_at=now,
             amount=amount,
             postings=transfer(amount, debit=debit, credit=RIDER),
-            facts={"rule": rule},
+            facts=facts,
             account_id=account_id,
             account_key=ledger.vault.key(key_name(account_id)),
             made_by=made_by,
@@ -102,11 +125,19 @@ def _credit(
         if kind == "write_off" and account.balance_minor + amount.minor > 0:
             owed = Money(max(0, -account.balance_minor), account.currency)
             raise EntryRefused(f"{amount.text()} cannot be written off: {owed.text()} are owed")
+        if limit is not None:
+            limit.check(session, draft)
         return record(writer, draft)
 
 
 def dispute_credit(
-    ledger: Ledger, ride_id: str, amount: Money, entry_id: str, made_by: str
+    ledger: Ledger,
+    ride_id: str,
+    amount: Money,
+    entry_id: str,
+    made_by: str,
+    limit: Limit | None = NO_LIMIT,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recorded:
     """Credit ``amount`` of a disputed ride until the dispute is settled."""
     check_entry_id(entry_id)
@@ -125,6 +156,7 @@ def dispute_credit(
             amount=amount,
             postings=transfer(amount, debit=SUSPENSE, credit=RIDER),
             facts={
+                **facts,
                 "corrects": ride_id,
                 "rule": {"code": DISPUTE, "words": "Credited while the charge is looked into."},
             },
@@ -137,6 +169,8 @@ def dispute_credit(
         if earlier is not None:
             return earlier
         _check_not_more_than_charged(session, ride, amount)
+        if limit is not None:
+            limit.check(session, draft)
         return record(writer, draft)
 
 

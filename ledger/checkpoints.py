@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
+from ledger.election import SIGNER, election, holder
 from ledger.kept import CheckpointFile, CheckpointMoved, CheckpointRefused
 from ledger.ledger import Ledger
 from ledger.nodes import TreeIncomplete, frontier_at
@@ -113,13 +115,14 @@ def _hash_again(session: Session, tree: Frontier, end: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How far the signed checkpoint is behind the log."""
+    """How far the signed checkpoint is behind the log; ``signer`` is the worker that signs."""
 
     entries: int
     checkpoint_size: int | None
     signed_at: datetime | None
     unsigned_for_s: float
     problem: str
+    signer: str = ""
 
     @property
     def ok(self) -> bool:
@@ -149,13 +152,15 @@ def health(ledger: Ledger) -> Health:
     problem = ""
     if kept.size > size:
         problem = f"the checkpoint covers {kept.size} entries, but only {size} are here"
-    return Health(size, kept.size, signed_at, round(max(0.0, waiting_s), 3), problem)
+    waited_s = round(max(0.0, waiting_s), 3)
+    return Health(size, kept.size, signed_at, waited_s, problem, holder(ledger, SIGNER))
 
 
 class Publisher:
     """A thread that publishes within 5 seconds or 256 entries, whichever comes first.
 
-    On PostgreSQL a sequencer runs beside it: what is signed must have a number first.
+    Every worker runs one, and of all of them one is elected. On PostgreSQL a sequencer runs
+    beside it: what is signed must have a number first.
     """
 
     def __init__(self, ledger: Ledger, interval_s: float = INTERVAL_S_MAX - 1) -> None:
@@ -164,10 +169,12 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._complaint = ""
         self._sequencer = Sequencer(ledger)
+        self._election = election(ledger, SIGNER)
 
     def start(self) -> None:
         """Publish once here, so that a contradicted log does not start; then go on alone."""
-        publish(self._ledger)
+        with suppress(CheckpointMoved):  # by another worker that starts
+            publish(self._ledger)
         self._sequencer.start()
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
@@ -179,15 +186,25 @@ class Publisher:
         if self._thread is not None:
             self._thread.join()
             self._publish()
+        self._election.resign()
 
     def _run(self) -> None:
         published_at, size = time.monotonic(), self._size()
         while not self._stop.wait(_TICK_S):
+            if not self._elected():
+                continue
             now = self._size()
             due = time.monotonic() - published_at >= self._interval_s
             if due or now - size >= ENTRIES_MAX:
                 self._publish()
                 published_at, size = time.monotonic(), now
+
+    def _elected(self) -> bool:
+        try:
+            return self._election.won()
+        except OSError as error:
+            self._complain(str(error))
+            return False
 
     def _size(self) -> int:
         try:

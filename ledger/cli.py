@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
 from ledger.checkpoints import publish
+from ledger.closing import close_days
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
 from ledger.proving import receipt
+from ledger.replaying import entry_lines, replay
+from ledger.timestamps import Stamp, check_stamps
 from ledger.verify import ShowProgress, VerifyReport, verify
 from models.options import data_option
 from models.settings import DataDirectory
+from models.wire.times import format_utc
 
 
 @click.group()
@@ -42,10 +47,18 @@ def verify_command(data: Path, checkpoint_file: Path | None, as_json: bool) -> N
     key = opened.log_key.public_key()
     with _shown_progress() as progress:
         report = verify(opened.engine, opened.settings.origin, key, note, opened.vault, progress)
+    stamps = _check_stamps(opened)
     if as_json:
-        click.echo(json.dumps({"verify": "ok", **asdict(report)}))
+        shown = [{**asdict(stamp), "at": format_utc(stamp.at)} for stamp in stamps]
+        click.echo(json.dumps({"verify": "ok", **asdict(report), "timestamps": shown}))
     else:
-        _print(report)
+        _print(report, stamps)
+
+
+def _check_stamps(opened: Ledger) -> list[Stamp]:
+    """The time-stamps that were kept; they can be checked once the log has been verified."""
+    settings = opened.settings.timestamp
+    return [] if settings is None else check_stamps(opened, settings)
 
 
 @contextmanager
@@ -57,10 +70,16 @@ def _shown_progress() -> Iterator[ShowProgress]:
         yield lambda done, size: bar.update(task, completed=done, total=size)
 
 
-def _print(report: VerifyReport) -> None:
+def _print(report: VerifyReport, stamps: Sequence[Stamp]) -> None:
     click.echo(f"ok: {report.entries} entries, root {report.root}")
     if report.checkpoint_size is not None:
         click.echo(f"the first {report.checkpoint_size} are those of the checkpoint")
+    if stamps:
+        newest = stamps[-1]
+        click.echo(
+            f"{len(stamps)} time-stamps are good; the newest says that the first {newest.size} "
+            f"entries existed on {format_utc(newest.at)}"
+        )
     if report.erased:
         click.echo(f"{report.erased} entries belong to riders who were erased")
     for gap in report.not_excluded:
@@ -89,8 +108,51 @@ def receipt_command(data: Path, ride: str) -> None:
     click.echo(receipt(Ledger.open(DataDirectory(data)), ride).text(), nl=False)
 
 
+@ledger.command("entries")
+@data_option
+def entries_command(data: Path) -> None:
+    """Print every entry's exact bytes, one a line, for an auditor to replay."""
+    opened = Ledger.open(DataDirectory(data))
+    for line in entry_lines(opened):
+        click.echo(line, nl=False)
+    opened.engine.dispose()
+
+
+@ledger.command("replay")
+@data_option
+@click.argument("entries", type=click.File("rb"))
+def replay_command(data: Path, entries: IO[bytes]) -> None:
+    """Put ENTRIES (a file, or - for standard input) into an empty ledger; print size and root.
+
+    The root must be the one in the checkpoint that was signed over as many entries.
+    """
+    opened = Ledger.open(DataDirectory(data))
+    made = replay(opened, entries)
+    opened.engine.dispose()
+    click.echo(f"{made.size} entries, root {made.root.hex()}")
+
+
 @ledger.command("key")
 @data_option
 def key_command(data: Path) -> None:
     """Print the log's public key, which receipts and checkpoints are checked with."""
     click.echo(Ledger.open(DataDirectory(data)).verifier_key)
+
+
+@ledger.command("close-day")
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON line.")
+def close_day_command(data: Path, as_json: bool) -> None:
+    """Charge the journeys of closed service days that lack their other tap.
+
+    The server does this by itself; doing it again charges nothing.
+    """
+    done = close_days(Ledger.open(DataDirectory(data)))
+    if as_json:
+        shown = {"entries": done.entries, "riders": done.riders, "through": str(done.through)}
+        click.echo(json.dumps({"close_day": shown}))
+    else:
+        click.echo(
+            f"{done.entries} entries for {done.riders} riders; service days are closed through "
+            f"{done.through}"
+        )

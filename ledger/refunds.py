@@ -11,12 +11,17 @@ Out of goodwill it is our expense instead: ``expenses:goodwill``, and the income
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
+from ledger.limits import NO_LIMIT, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import GOODWILL, RIDER, fare_income, transfer
 from ledger.store import LogWriter, total
@@ -34,13 +39,21 @@ REASONS = {
 
 
 def refund(
-    ledger: Ledger, ride_id: str, amount: Money, reason: str, refund_id: str, made_by: str
+    ledger: Ledger,
+    ride_id: str,
+    amount: Money,
+    reason: str,
+    refund_id: str,
+    made_by: str,
+    limit: Limit | None = NO_LIMIT,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recorded:
     """Give back ``amount`` of the ride with the entry id ``ride_id``.
 
-    Raises ``EntryRefused`` where there is no such ride, its rider was erased, the reason is
-    unknown or more would be given back than was charged; ``EntryConflict`` where the id was
-    used for anything else.
+    ``facts`` are further members of the entry. Raises ``AboveLimit`` where one person may
+    not give that much alone; ``EntryRefused`` where there is no such ride, its rider was
+    erased, the reason is unknown or more would be given back than was charged;
+    ``EntryConflict`` where the id was used for anything else.
     """
     check_entry_id(refund_id)
     if reason not in REASONS:
@@ -59,6 +72,7 @@ def refund(
             amount=amount,
             postings=transfer(amount, debit=paid_by, credit=RIDER),
             facts={
+                **facts,
                 "corrects": ride_id,
                 "rule": {"code": reason, "words": REASONS[reason]},
             },
@@ -71,6 +85,8 @@ def refund(
         if earlier is not None:
             return earlier
         _check_amount(session, ride, amount)
+        if limit is not None:
+            limit.check(session, draft)
         return record(writer, draft)
 
 

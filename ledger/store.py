@@ -30,8 +30,9 @@ from ledger.entries import (
     place,
     searchable,
 )
-from ledger.nodes import frontier_at, nodes_to_keep
+from ledger.nodes import KEPT_LEVELS, frontier_at, nodes_to_keep
 from ledger.postings import RIDER, check_balanced
+from ledger.rollups import roll_up
 from models.bulk import change_rows, insert_rows
 from models.database import is_postgres, lock
 from models.log.tree import Frontier, leaf_hash
@@ -89,6 +90,7 @@ class LogWriter:
         self._postings: list[tuple[Any, ...]] = []
         self._nodes: list[tuple[Any, ...]] = []
         self._owed: dict[str, int] = defaultdict(int)
+        self._values: list[Mapping[str, Any]] = []
         self.taken = self._take_inbox() if is_postgres(session.connection()) else 0
 
     def append(self, draft: Draft) -> int:
@@ -129,8 +131,9 @@ class LogWriter:
             (seq, body, leaf, self._prev, account_id, made_by, *map(columns.get, _SEARCHABLE))
         )
         self._add_postings(seq, value["postings"], account_id)
+        self._values.append(value)
         completed = self._frontier.append(leaf)
-        if len(completed) > 1:
+        if len(completed) > KEPT_LEVELS:
             self._nodes += [
                 tuple(map(node.get, _NODE)) for node in nodes_to_keep(seq + 1, completed)
             ]
@@ -188,5 +191,6 @@ class LogWriter:
             "account_id",
             [(more, self._recorded_at, account) for account, more in self._owed.items()],
         )
-        self._entries, self._postings, self._nodes = [], [], []
+        roll_up(self._session, self._values)
+        self._entries, self._postings, self._nodes, self._values = [], [], [], []
         self._owed.clear()

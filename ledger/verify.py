@@ -14,10 +14,9 @@ answers are taken in order, so the first bad entry is the first one everywhere.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -26,15 +25,16 @@ from sqlmodel import Session, col
 
 from ledger.accounts import key_name
 from ledger.beside import LogBroken
-from ledger.nodes import KEPT_LEVELS
+from ledger.careful import OWN_COLUMNS
 from ledger.store import table
-from ledger.stretch import OWN_COLUMNS, Setup, Walked, walk
+from ledger.stretch import Setup, Walked, walk
 from ledger.topups import staff_key_name
+from ledger.totals import check_totals, count_rows, wrong_balance
 from ledger.walkers import Parts, can_share, walkers
+from ledger.whole import Whole
 from models.database import reading
 from models.log.notes import Checkpoint, NoteRefused, check_checkpoint
-from models.log.tree import Frontier
-from models.tables.ledger import AccountRow, EntryRow, NodeRow, PostingRow, TapRow
+from models.tables.ledger import EntryRow
 from models.vault import Vault
 
 __all__ = ["LogBroken", "ShowProgress", "VerifyReport", "verify"]
@@ -105,18 +105,18 @@ def _verify(
     progress: ShowProgress,
 ) -> VerifyReport:
     size = _size(session)
-    whole = _Whole(session, expected, setup.long)
+    whole = Whole(session, expected, setup.long)
     if expected is not None and expected.size == 0:
         whole.compare_root(0, [])
     progress(0, size)
     with closing(parts(size)) as found:  # other processes set off; meanwhile this one adds up
-        rows, wrong_balance = _count_rows(session), _wrong_balance(session)
+        rows, wrong = count_rows(session), wrong_balance(session)
         for part in found:
             whole.add(part)
             progress(part.end, size)
-    _check_totals(whole, rows)
-    if wrong_balance:
-        raise LogBroken(None, wrong_balance)
+    check_totals(whole.size, whole.counts, rows)
+    if wrong:
+        raise LogBroken(None, wrong)
     return _report(whole, expected)
 
 
@@ -146,129 +146,7 @@ def _one_by_one(session: Session, setup: Setup, size: int) -> Generator[Walked, 
             yield walk(cursor, start, min(start + setup.long, size), setup)
 
 
-@dataclass(slots=True)
-class _Whole:
-    """The stretches put together: the tree over them, and sums of their counts.
-
-    ``above`` is the tree whose leaves are the roots of full stretches; ``edge`` holds the
-    roots within the last stretch, which may be shorter.
-    """
-
-    session: Session
-    expected: Checkpoint | None
-    long: int
-    size: int = 0
-    above: Frontier = field(default_factory=Frontier)
-    edge: list[bytes] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def add(self, part: Walked) -> None:
-        """Put the next stretch beside the ones before; raise ``LogBroken`` if it is broken."""
-        if part.at_checkpoint is not None and self.expected is not None:
-            self.compare_root(self.expected.size, part.at_checkpoint)
-        if part.broken is not None:
-            raise LogBroken(*part.broken)
-        self.counts.update(part.counts)
-        self.size = part.end
-        if part.end - part.start < self.long:
-            self.edge = part.peaks
-            return
-        completed = self.above.append(part.peaks[0])
-        for level, root in enumerate(completed, self.long.bit_length() - 1):
-            if level % KEPT_LEVELS == 0 and level > KEPT_LEVELS:  # that one was checked within
-                self._check_node(level, root)
-
-    def _check_node(self, level: int, root: bytes) -> None:
-        position = (self.size >> level) - 1
-        kept = self.session.execute(
-            select(col(NodeRow.hash)).where(
-                col(NodeRow.level) == level, col(NodeRow.position) == position
-            )
-        ).scalar()
-        if kept != root:
-            raise LogBroken(self.size - 1, f"the kept tree node of level {level} is wrong")
-        self.counts["nodes"] += 1
-
-    def compare_root(self, size: int, edge: list[bytes]) -> None:
-        """Compare the tree of ``size`` entries, which ends in ``edge``, with the checkpoint."""
-        if self.expected is not None and self._root(size, edge) != self.expected.root:
-            raise LogBroken(
-                None,
-                f"its first {size} entries are not those of the checkpoint: "
-                "some were changed and everything after them was made to fit",
-            )
-
-    def root(self) -> bytes:
-        """The root over everything added so far."""
-        return self._root(self.size, self.edge)
-
-    def _root(self, size: int, edge: list[bytes]) -> bytes:
-        above = Frontier(self.above.size, self.above.peaks)
-        if edge and size % self.long == 0:
-            above.append(edge[0])  # a full stretch is a leaf of the tree above
-            edge = []
-        return Frontier(size, above.peaks + edge).root()
-
-
-def _count_rows(session: Session) -> dict[str, int]:
-    """How many rows stand beside the log."""
-    taps = table(TapRow)
-    claims = func.count(taps.c.tap_id)
-    queries = {
-        "postings": select(func.count()).select_from(table(PostingRow)),
-        "tree nodes": select(func.count()).select_from(table(NodeRow)),
-        "taps with an entry": select(claims).where(taps.c.entry_seq.is_not(None)),
-        "accepted taps": select(claims).where(taps.c.outcome == "accepted"),
-    }
-    return {name: session.execute(query).scalar_one() for name, query in queries.items()}
-
-
-def _check_totals(whole: _Whole, rows: Mapping[str, int]) -> None:
-    """Rows beside the log that belong to no entry; accounts taken away unannounced."""
-    counts = whole.counts
-    for name, seen in (
-        ("postings", counts["postings"]),
-        ("tree nodes", counts["nodes"]),
-        ("taps with an entry", counts["taps"]),
-        ("accepted taps", counts["taps"]),
-    ):
-        if rows[name] != seen:
-            raise LogBroken(whole.size, f"there are {rows[name]} {name}, the entries have {seen}")
-    if counts["erased"] != counts["unlinked"]:
-        raise LogBroken(
-            None,
-            f"{counts['erased']} entries lost their account, but the closing entries of erased "
-            f"riders unlinked {counts['unlinked']}",
-        )
-
-
-def _wrong_balance(session: Session) -> str:
-    """An account whose balance is not the sum of its postings, in words; empty if none is."""
-    accounts, postings = table(AccountRow), table(PostingRow)
-    summed = (
-        select(postings.c.account_id, (-func.sum(postings.c.minor)).label("owed"))
-        .where(postings.c.account_id.is_not(None))
-        .group_by(postings.c.account_id)
-        .subquery()
-    )
-    both = summed.outerjoin(accounts, accounts.c.account_id == summed.c.account_id)
-    lost = select(summed.c.account_id).select_from(both).where(accounts.c.account_id.is_(None))
-    other = (
-        select(accounts.c.account_id)
-        .select_from(accounts.outerjoin(summed, accounts.c.account_id == summed.c.account_id))
-        .where(accounts.c.balance_minor != func.coalesce(summed.c.owed, 0))
-    )
-    for query, reason in (
-        (lost, "has postings but no account"),
-        (other, "has another balance than the sum of its postings"),
-    ):
-        account = session.execute(query.limit(1)).scalar()
-        if account is not None:
-            return f"the account {account} {reason}"
-    return ""
-
-
-def _report(whole: _Whole, expected: Checkpoint | None) -> VerifyReport:
+def _report(whole: Whole, expected: Checkpoint | None) -> VerifyReport:
     size, unproved = whole.size, whole.counts["unproved"]
     if expected is not None and size < expected.size:
         raise LogBroken(size, f"it is missing: the checkpoint covers {expected.size} entries")

@@ -1,10 +1,7 @@
 """Have every published checkpoint cosigned by others (C2SP ``tlog-witness``, the log's side).
 
 Per witness the newest checkpoint it cosigned is kept beside our own, as a note that carries
-both signatures:
-
-    DATA/log/witnessed/<name and key id>            the cosigned checkpoint
-    DATA/log/witnessed/<name and key id>.trouble    why the last submission failed, in words
+both signatures (``ledger.witnessed``).
 
 A witness that is away is asked again later, with growing pauses. One that has seen more
 entries than we have, or others, is the alarm that all of this is for: our log was rolled
@@ -14,27 +11,25 @@ back or forked, and the trouble says so.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.checkpoints import kept_checkpoint
-from ledger.kept import replace_file
+from ledger.election import SUBMITTER, election
 from ledger.ledger import Ledger
 from ledger.proving import consistency
+from ledger.witnessed import Standing, WitnessFiles
 from models.errors import FacefareError
 from models.log.cosignatures import Cosigner, find_cosignature
 from models.log.notes import (
     Checkpoint,
     NoteRefused,
     Signature,
-    check_checkpoint,
     parse_note,
     parse_signature,
     parse_size,
@@ -59,16 +54,6 @@ class WitnessContradicts(WitnessTrouble):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Up to where a witness cosigned, when, and why it went no further (empty: all is well)."""
-
-    name: str
-    size: int
-    at: datetime | None
-    trouble: str
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What a witness answered: status, media type, text."""
 
@@ -83,12 +68,12 @@ Post = Callable[[str, str], Answer]
 
 def standings(ledger: Ledger) -> tuple[Standing, ...]:
     """How far each configured witness has come."""
-    return tuple(_WitnessFiles(ledger, settings).standing() for settings in _configured(ledger))
+    return tuple(files.standing() for files in _files(ledger))
 
 
 def cosigned_checkpoint(ledger: Ledger) -> str:
     """The newest checkpoint that a witness cosigned, with all its cosignatures; or empty."""
-    kept = [files for files in _all_files(ledger) if files.cosigned() is not None]
+    kept = [files for files in _files(ledger) if files.cosigned() is not None]
     notes = [(files.standing().size, files.note()) for files in kept]
     if not notes:
         return ""
@@ -100,13 +85,17 @@ def cosigned_checkpoint(ledger: Ledger) -> str:
     return newest + "".join(lines)
 
 
+def _files(ledger: Ledger) -> list[WitnessFiles]:
+    return [WitnessFiles(ledger, settings) for settings in ledger.settings.witnesses]
+
+
 def submit(ledger: Ledger, settings: WitnessSettings, post: Post) -> Checkpoint:
     """Have the kept checkpoint cosigned by one witness and keep its cosignature.
 
     Raises ``WitnessContradicts`` where the witness has seen another history, and
     ``WitnessTrouble`` for everything else that went wrong.
     """
-    files = _WitnessFiles(ledger, settings)
+    files = WitnessFiles(ledger, settings)
     public = ledger.log_key.public_key()
     new, note = kept_checkpoint(ledger.checkpoint_file, ledger.settings.origin, public)
     answer = _ask(ledger, settings, files.standing().size, new, note, post)
@@ -155,66 +144,6 @@ def _cosignature(new: Checkpoint, text: str, by: Cosigner) -> Signature:
         raise WitnessTrouble(f"the witness did not cosign: {error}") from error
 
 
-def _configured(ledger: Ledger) -> tuple[WitnessSettings, ...]:
-    return ledger.settings.witnesses
-
-
-def _all_files(ledger: Ledger) -> list[_WitnessFiles]:
-    return [_WitnessFiles(ledger, settings) for settings in _configured(ledger)]
-
-
-class _WitnessFiles:
-    """What is kept of one witness."""
-
-    def __init__(self, ledger: Ledger, settings: WitnessSettings) -> None:
-        self._ledger = ledger
-        self.cosigner = Cosigner.parse(settings.key)
-        folder = ledger.checkpoint_file.with_name("witnessed")
-        plain = re.sub(r"[^A-Za-z0-9.-]", "_", self.cosigner.name)
-        self._path = folder / f"{plain}-{self.cosigner.key_id.hex()}"
-        self._trouble = self._path.with_name(f"{self._path.name}.trouble")
-
-    def note(self) -> str:
-        """The cosigned checkpoint; empty where there is none."""
-        return self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-
-    def cosigned(self) -> tuple[Checkpoint, int] | None:
-        """The checkpoint it cosigned last and when; both signatures are verified."""
-        note = self.note()
-        if not note:
-            return None
-        origin, public = self._ledger.settings.origin, self._ledger.log_key.public_key()
-        try:
-            checkpoint = check_checkpoint(note, origin, public)
-            parsed = parse_note(note)
-            return checkpoint, find_cosignature(parsed.body, parsed.signatures, self.cosigner)[1]
-        except NoteRefused:
-            return None  # of another log or key: as good as none; the witness itself knows
-
-    def standing(self) -> Standing:
-        """Up to where it cosigned, and what is wrong."""
-        trouble = ""
-        if self._trouble.exists():
-            trouble = self._trouble.read_text(encoding="utf-8")
-        found = self.cosigned()
-        if found is None:
-            return Standing(self.cosigner.name, 0, None, trouble)
-        checkpoint, time_s = found
-        at = datetime.fromtimestamp(time_s, UTC)
-        return Standing(self.cosigner.name, checkpoint.size, at, trouble)
-
-    def keep(self, note: str, cosignature: Signature) -> None:
-        """Keep the cosigned checkpoint; all is well."""
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        replace_file(self._path, note + cosignature.line())
-        self._trouble.unlink(missing_ok=True)
-
-    def complain(self, trouble: str) -> None:
-        """Keep the reason why the witness did not cosign."""
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        replace_file(self._trouble, trouble)
-
-
 def post_text(client: httpx.Client) -> Post:
     """Send over HTTP; redirects are not followed, the key decides who may cosign."""
 
@@ -231,7 +160,7 @@ def post_text(client: httpx.Client) -> Post:
 
 
 class Submitter:
-    """A thread that submits each new checkpoint to every witness."""
+    """A thread that submits each new checkpoint to every witness; of all workers' one does."""
 
     def __init__(self, ledger: Ledger, pause_s_first: float = 1.0) -> None:
         self._ledger, self._pause_s_first = ledger, pause_s_first
@@ -239,10 +168,11 @@ class Submitter:
         self._thread: threading.Thread | None = None
         self._pauses_s: dict[str, float] = {}
         self._due: dict[str, float] = {}
+        self._election = election(ledger, SUBMITTER)
 
     def start(self) -> None:
         """Begin; without any witness in the settings there is nothing to do."""
-        if _configured(self._ledger):
+        if self._ledger.settings.witnesses:
             self._thread = threading.Thread(target=self._run, name="witnesses", daemon=True)
             self._thread.start()
 
@@ -251,17 +181,27 @@ class Submitter:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._election.resign()
 
     def _run(self) -> None:
         with httpx.Client(timeout=TIMEOUT_S) as client:
             post = post_text(client)
             while not self._stop.wait(_TICK_S):
-                for settings in _configured(self._ledger):
+                if not self._elected():
+                    continue
+                for settings in self._ledger.settings.witnesses:
                     if time.monotonic() >= self._due.get(settings.key, 0.0):
                         self._step(settings, post)
 
+    def _elected(self) -> bool:
+        try:
+            return self._election.won()
+        except OSError as error:
+            _log.error("no checkpoint is shown to a witness: %s", error)
+            return False
+
     def _step(self, settings: WitnessSettings, post: Post) -> None:
-        files = _WitnessFiles(self._ledger, settings)
+        files = WitnessFiles(self._ledger, settings)
         try:
             if self._has_new(files):
                 submit(self._ledger, settings, post)
@@ -274,7 +214,7 @@ class Submitter:
                 _log.error("the witness %s did not cosign: %s", files.cosigner.name, error)
                 files.complain(str(error))
 
-    def _has_new(self, files: _WitnessFiles) -> bool:
+    def _has_new(self, files: WitnessFiles) -> bool:
         origin, public = self._ledger.settings.origin, self._ledger.log_key.public_key()
         kept, _ = kept_checkpoint(self._ledger.checkpoint_file, origin, public)
         found = files.cosigned()

@@ -311,6 +311,13 @@ def test_a_changed_row_beside_an_entry_is_found(town: Town, statement: str) -> N
     [
         "INSERT INTO posting VALUES (99, 0, 'assets:bank', NULL, 0, 'CNY')",
         "UPDATE tap SET entry_seq = 99 WHERE entry_seq = 5",
+        "UPDATE tap SET entry_seq = -1 WHERE entry_seq = 5",
+        "INSERT INTO tap SELECT 'another', signed, hash, prev, gate, 99, chain, outcome, 5.5, "
+        "answer, account_id, received_at FROM tap WHERE entry_seq = 5",
+        "INSERT INTO tap SELECT 'another', signed, hash, prev, gate, 99, chain, outcome, NULL, "
+        "answer, account_id, received_at FROM tap WHERE entry_seq = 5",
+        "INSERT INTO posting VALUES (4.5, 0, 'assets:bank', NULL, 0, 'CNY')",
+        "INSERT INTO posting VALUES (-1, 0, 'assets:bank', NULL, 0, 'CNY')",
         "UPDATE account SET balance_minor = balance_minor + 1",
         "DELETE FROM account",
         "INSERT INTO node VALUES (8, 0, zeroblob(32))",

@@ -1,0 +1,79 @@
+"""What is kept of each witness: the newest checkpoint it cosigned, and what went wrong since.
+
+DATA/log/witnessed/<name and key id>            the cosigned checkpoint
+DATA/log/witnessed/<name and key id>.trouble    why the last submission failed, in words
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ledger.kept import replace_file
+from ledger.ledger import Ledger
+from models.log.cosignatures import Cosigner, find_cosignature
+from models.log.notes import Checkpoint, NoteRefused, Signature, check_checkpoint, parse_note
+from models.settings import WitnessSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Up to where a witness cosigned, when, and why it went no further (empty: all is well)."""
+
+    name: str
+    size: int
+    at: datetime | None
+    trouble: str
+
+
+class WitnessFiles:
+    """What is kept of one witness."""
+
+    def __init__(self, ledger: Ledger, settings: WitnessSettings) -> None:
+        self._ledger = ledger
+        self.cosigner = Cosigner.parse(settings.key)
+        folder = ledger.checkpoint_file.with_name("witnessed")
+        plain = re.sub(r"[^A-Za-z0-9.-]", "_", self.cosigner.name)
+        self._path = folder / f"{plain}-{self.cosigner.key_id.hex()}"
+        self._trouble = self._path.with_name(f"{self._path.name}.trouble")
+
+    def note(self) -> str:
+        """The cosigned checkpoint; empty where there is none."""
+        return self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+
+    def cosigned(self) -> tuple[Checkpoint, int] | None:
+        """The checkpoint it cosigned last and when; both signatures are verified."""
+        note = self.note()
+        if not note:
+            return None
+        origin, public = self._ledger.settings.origin, self._ledger.log_key.public_key()
+        try:
+            checkpoint = check_checkpoint(note, origin, public)
+            parsed = parse_note(note)
+            return checkpoint, find_cosignature(parsed.body, parsed.signatures, self.cosigner)[1]
+        except NoteRefused:
+            return None  # of another log or key: as good as none; the witness itself knows
+
+    def standing(self) -> Standing:
+        """Up to where it cosigned, and what is wrong."""
+        trouble = ""
+        if self._trouble.exists():
+            trouble = self._trouble.read_text(encoding="utf-8")
+        found = self.cosigned()
+        if found is None:
+            return Standing(self.cosigner.name, 0, None, trouble)
+        checkpoint, time_s = found
+        at = datetime.fromtimestamp(time_s, UTC)
+        return Standing(self.cosigner.name, checkpoint.size, at, trouble)
+
+    def keep(self, note: str, cosignature: Signature) -> None:
+        """Keep the cosigned checkpoint; all is well."""
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_file(self._path, note + cosignature.line())
+        self._trouble.unlink(missing_ok=True)
+
+    def complain(self, trouble: str) -> None:
+        """Keep the reason why the witness did not cosign."""
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_file(self._trouble, trouble)
