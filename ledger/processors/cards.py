@@ -1,0 +1,212 @@
+"""Money by card: what is booked when.
+
+    a top-up succeeded             assets:psp_clearing        +2000
+                                   liabilities:rider          -2000
+    a refund to the card is asked  liabilities:rider           +500    no longer the rider's
+                                   liabilities:card_refunds    -500
+    … it was made                  liabilities:card_refunds    +500
+                                   assets:psp_clearing         -500
+    … it failed                    liabilities:card_refunds    +500
+                                   liabilities:rider           -500
+    a chargeback                   liabilities:rider          +2000    the rider owes it again
+                                   assets:psp_clearing        -2000
+
+A top-up's entry has the id of its call, and so has the entry of a refund that was made:
+what the processor's report says under that id is the same money. A rider who was erased
+meanwhile is stood in for by ``liabilities:unclaimed`` and ``expenses:bad_debt``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID, uuid5
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from ledger.accounts import find_account, key_name
+from ledger.entries import Draft
+from ledger.ledger import Ledger
+from ledger.once import EntryConflict, EntryRefused, check_entry_id
+from ledger.postings import RIDER, transfer
+from ledger.store import LogWriter, total
+from ledger.topups import staff_key_name
+from models.database import writing
+from models.money import Money
+from models.tables.reconcile import CardRow, ProcessorCallRow
+from models.vault import KeyErased
+
+CARD_REFUNDS = "liabilities:card_refunds"
+WORDS = {
+    "card_refund_asked": "Asked to be paid back to the card.",
+    "card_refund": "Paid back to the card.",
+    "card_refund_failed": "Could not be paid back to the card.",
+    "chargeback": "The cardholder's bank took the payment back.",
+    "chargeback_won": "The cardholder's bank gave the payment back again.",
+}
+
+
+def keep_card(ledger: Ledger, account_id: str, processor: str, customer: str, method: str) -> None:
+    """Keep the card a rider tops up with, by the processor's names for it; replaces the last."""
+    with writing(ledger.engine) as session:
+        find_account(session, account_id, ledger.settings.currency)
+        session.merge(
+            CardRow(account_id=account_id, processor=processor, customer=customer, method=method)
+        )
+
+
+def top_up_by_card(ledger: Ledger, account_id: str, amount: Money, call_id: str) -> None:
+    """Write down a call that tops the account up; ``outbox.work`` makes it.
+
+    Raises ``EntryRefused`` for a bad id or amount or without a card, ``EntryConflict`` where
+    the id was used for anything else, ``AccountError`` where there is no such account.
+    """
+    check_entry_id(call_id)
+    if amount.minor <= 0:
+        raise EntryRefused("a top-up is more than zero")
+    with writing(ledger.engine) as session:
+        find_account(session, account_id, amount.currency)
+        add_charge(ledger, session, account_id, amount, call_id, automatic=False)
+
+
+def add_charge(
+    ledger: Ledger,
+    session: Session,
+    account_id: str,
+    amount: Money,
+    call_id: str,
+    *,
+    automatic: bool,
+) -> None:
+    """Add the call for a top-up to the outbox, unless it lies there already."""
+    card = session.get(CardRow, account_id)
+    if card is None:
+        raise EntryRefused("no card is kept for this account; the rider must add one first")
+    call = _call(ledger, "charge", account_id, amount, call_id)
+    call.customer, call.method, call.automatic = card.customer, card.method, int(automatic)
+    _add(session, call)
+
+
+def _call(
+    ledger: Ledger, kind: str, account_id: str | None, amount: Money, call_id: str
+) -> ProcessorCallRow:
+    now = ledger.clock()
+    return ProcessorCallRow(
+        call_id=call_id,
+        kind=kind,
+        account_id=account_id,
+        minor=amount.minor,
+        currency=amount.currency,
+        customer="",
+        method="",
+        automatic=0,
+        state="due",
+        attempts=0,
+        made_at=now,
+        next_at=now,
+    )
+
+
+def _add(session: Session, call: ProcessorCallRow) -> bool:
+    """Whether the call is new; raise ``EntryConflict`` where its id means something else."""
+    kept = session.get(ProcessorCallRow, call.call_id)
+    if kept is None:
+        session.add(call)
+        return True
+    same = ("kind", "account_id", "minor", "currency", "corrects")
+    if any(getattr(kept, name) != getattr(call, name) for name in same):
+        raise EntryConflict(f"the id {call.call_id} was used for another call; start again")
+    return False
+
+
+def refund_to_card(
+    ledger: Ledger, charge_id: str, amount: Money, call_id: str, made_by: str
+) -> None:
+    """Take ``amount`` of a card top-up off the account and write down the call that returns it.
+
+    Raises ``EntryRefused`` where the top-up did not succeed, its refunds together would be
+    more than it was, or the rider has less left.
+    """
+    check_entry_id(call_id)
+    made_by_key = ledger.vault.create(staff_key_name(made_by))
+    with writing(ledger.engine) as session:
+        writer = LogWriter(session, ledger.clock())
+        charge = _charge(session, charge_id, amount)
+        assert charge.account_id is not None  # _charge has seen to it
+        call = _call(ledger, "refund", charge.account_id, amount, call_id)
+        call.corrects, call.customer, call.method = charge_id, charge.customer, charge.method
+        if session.get(ProcessorCallRow, call_id) is None:
+            _check_refund(session, charge, amount)
+        if not _add(session, call):
+            return
+        asked_id = str(uuid5(UUID(call_id), "ask"))
+        draft = call_draft(ledger, writer, call, "card_refund_asked", asked_id,
+                           debit=RIDER, credit=CARD_REFUNDS)  # fmt: skip
+        writer.append(replace(draft, made_by=made_by, made_by_key=made_by_key))
+        writer.save()
+
+
+def _charge(session: Session, charge_id: str, amount: Money) -> ProcessorCallRow:
+    charge = session.get(ProcessorCallRow, charge_id)
+    if charge is None or charge.kind != "charge" or charge.state != "succeeded":
+        raise EntryRefused(f"no card top-up with the id {charge_id!r} succeeded")
+    if charge.account_id is None:
+        raise EntryRefused("the rider was erased; nothing is left to pay back")
+    if amount.minor <= 0 or amount.currency != charge.currency:
+        raise EntryRefused(f"a refund is more than zero, in {charge.currency}")
+    return charge
+
+
+def _check_refund(session: Session, charge: ProcessorCallRow, amount: Money) -> None:
+    """What was asked for counts, whether the processor has done it yet or not."""
+    asked = session.execute(
+        select(func.coalesce(total(col(ProcessorCallRow.minor)), 0)).where(
+            col(ProcessorCallRow.corrects) == charge.call_id,
+            col(ProcessorCallRow.state) != "failed",
+        )
+    ).scalar_one()
+    left = Money(charge.minor - int(asked), charge.currency)
+    if (left - amount).minor < 0:
+        raise EntryRefused(f"{amount.text()} cannot be refunded: of the top-up {left.text()} "
+                           "is left")  # fmt: skip
+    account = find_account(session, charge.account_id or "", charge.currency)
+    if account.balance_minor < amount.minor:
+        has = Money(account.balance_minor, account.currency)
+        raise EntryRefused(f"{amount.text()} cannot be refunded: the balance is {has.text()}")
+
+
+def call_draft(
+    ledger: Ledger,
+    writer: LogWriter,
+    call: ProcessorCallRow,
+    kind: str,
+    entry_id: str,
+    *,
+    debit: str,
+    credit: str,
+    facts: dict[str, str] | None = None,
+) -> Draft:
+    """The entry a call leads to; what is not about the rider does not name one."""
+    told: dict[str, object] = dict(facts or {})
+    if kind in WORDS:
+        told["rule"] = {"code": kind, "words": WORDS[kind]}
+    if call.corrects:
+        told["corrects"] = call.corrects
+    return Draft(
+        kind=kind,
+        entry_id=entry_id,
+        occurred_at=writer.recorded_at,
+        amount=Money(call.minor, call.currency),
+        postings=transfer(Money(call.minor, call.currency), debit=debit, credit=credit),
+        facts=told,
+        account_id=call.account_id if RIDER in (debit, credit) else None,
+        account_key=rider_key(ledger, call.account_id if RIDER in (debit, credit) else None),
+    )
+
+
+def rider_key(ledger: Ledger, account_id: str | None) -> bytes | None:
+    """The key that commits entries to the rider, None for one who was erased."""
+    try:
+        return None if account_id is None else ledger.vault.key(key_name(account_id))
+    except KeyErased:
+        return None

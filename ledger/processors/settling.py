@@ -1,0 +1,111 @@
+"""What became of a call, booked once; and payments that the cardholder's bank took back."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from ledger.autotopup import DONE
+from ledger.entries import Draft
+from ledger.ledger import Ledger
+from ledger.once import recorded_before
+from ledger.postings import BAD_DEBT, RIDER, UNCLAIMED, transfer
+from ledger.processors.cards import CARD_REFUNDS, WORDS, call_draft, rider_key
+from ledger.processors.protocol import Dispute, Failed, Succeeded
+from ledger.rollups import PSP_CLEARING
+from ledger.store import LogWriter
+from models.database import writing
+from models.tables.ledger import TopUpRequestRow
+from models.tables.reconcile import ProcessorCallRow
+
+_DISPUTES = UUID("4e6e2a52-0a2f-5c0e-8d7b-5f3a1f0d9c31")
+
+
+def settle(ledger: Ledger, processor: str, call_id: str, outcome: Succeeded | Failed) -> bool:
+    """Book what became of a call; return whether that was news.
+
+    A charge that failed may have succeeded after all. A refund that failed was given back to
+    the rider: if it was made nevertheless, reconciliation finds it, and a person decides.
+    """
+    with writing(ledger.engine) as session:
+        writer = LogWriter(session, ledger.clock())
+        call = session.get(ProcessorCallRow, call_id)
+        if call is None or call.state == "succeeded":
+            return False
+        if call.state == "failed" and (isinstance(outcome, Failed) or call.kind == "refund"):
+            return False
+        if isinstance(outcome, Succeeded):
+            call.state, call.reference, call.reason = "succeeded", outcome.reference, None
+        else:
+            call.state, call.reason = "failed", outcome.reason[:200]
+        if call.account_id is None:
+            call.customer = call.method = ""  # the rider was erased while this was on its way
+        session.add(call)
+        _answer_request(session, ledger, call)
+        draft = _settling(ledger, writer, call, processor)
+        if draft is not None and recorded_before(session, draft) is None:
+            writer.append(draft)
+            writer.save()
+    return True
+
+
+def _answer_request(session: Session, ledger: Ledger, call: ProcessorCallRow) -> None:
+    """Tell whoever asked for an automatic top-up what came of it."""
+    request = session.get(TopUpRequestRow, call.call_id)
+    if request is not None and request.outcome != DONE:
+        request.answered_at = ledger.clock()
+        request.outcome = DONE if call.state == "succeeded" else call.reason
+        session.add(request)
+
+
+def _settling(
+    ledger: Ledger, writer: LogWriter, call: ProcessorCallRow, processor: str
+) -> Draft | None:
+    rider = UNCLAIMED if call.account_id is None else RIDER
+    if call.kind == "charge":
+        if call.state == "failed":
+            return None
+        facts = {"method": "card", "processor": processor}
+        return call_draft(ledger, writer, call, "top_up", call.call_id, debit=PSP_CLEARING,
+                      credit=rider, facts=facts)  # fmt: skip
+    if call.state == "succeeded":
+        return call_draft(ledger, writer, call, "card_refund", call.call_id, debit=CARD_REFUNDS,
+                      credit=PSP_CLEARING)  # fmt: skip
+    failed_id = str(uuid5(UUID(call.call_id), "failed"))
+    return call_draft(ledger, writer, call, "card_refund_failed", failed_id,
+                  debit=CARD_REFUNDS, credit=rider)  # fmt: skip
+
+
+def book_dispute(ledger: Ledger, dispute: Dispute) -> bool:
+    """Book that a payment was taken back, or given back again; once each.
+
+    Returns False where the charge is not ours to know: reconciliation will show it.
+    """
+    with writing(ledger.engine) as session:
+        writer = LogWriter(session, ledger.clock())
+        query = select(ProcessorCallRow).where(
+            col(ProcessorCallRow.reference) == dispute.charge,
+            col(ProcessorCallRow.kind) == "charge",
+        )
+        charge: ProcessorCallRow | None = session.execute(query).scalar()
+        if charge is None:
+            return False
+        rider = BAD_DEBT if charge.account_id is None else RIDER
+        sides = (PSP_CLEARING, rider) if dispute.won else (rider, PSP_CLEARING)
+        code = "chargeback_won" if dispute.won else "chargeback"
+        draft = Draft(
+            kind="chargeback",
+            entry_id=str(uuid5(_DISPUTES, f"{dispute.dispute_id} {code}")),
+            occurred_at=writer.recorded_at,
+            amount=dispute.amount,
+            postings=transfer(dispute.amount, debit=sides[0], credit=sides[1]),
+            facts={"corrects": charge.call_id, "rule": {"code": code, "words": WORDS[code]}},
+            account_id=charge.account_id,
+            account_key=rider_key(ledger, charge.account_id),
+        )
+        if recorded_before(session, draft) is None:
+            writer.append(draft)
+            writer.save()
+    return True

@@ -1,0 +1,195 @@
+"""Stripe: payment intents off session, refunds, and webhooks with verified signatures.
+
+Our id is in the metadata of everything (``facefare_id``), so that the reports carry it, and
+makes the idempotency key. Payouts are left to Stripe's automatic schedule: only then do its
+reports say which payment is in which payout.
+
+The library retries nothing by itself: an outcome we did not hear is asked for by the outbox.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import stripe
+
+from ledger.processors.protocol import (
+    ChargeOrder,
+    Dispute,
+    Event,
+    Failed,
+    NotThere,
+    Outcome,
+    OutcomeUnknown,
+    Pending,
+    ProcessorUnusable,
+    RefundOrder,
+    Succeeded,
+    WebhookRefused,
+)
+from models.money import Money
+
+OWN_ID = "facefare_id"
+TIMEOUT_S = 20
+SIGNATURE_AGE_S_MAX = 300
+_PAGE = 100
+_PAGES_MAX = 50
+_CLOCKS_APART = timedelta(hours=1)
+
+_REFUNDS: dict[str, Outcome] = {"pending": Pending(), "requires_action": Pending()}
+_DISPUTES = {"charge.dispute.funds_withdrawn": False, "charge.dispute.funds_reinstated": True}
+
+
+class StripeProcessor:
+    """Stripe by its API; ``address`` points it at a server for tests."""
+
+    name = "stripe"
+
+    def __init__(self, secret_key: str, webhook_secret: str, address: str | None = None) -> None:
+        self._webhook_secret = webhook_secret
+        self._client = stripe.StripeClient(
+            secret_key,
+            base_addresses={"api": address} if address else {},
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_S),
+        )
+
+    def charge(self, order: ChargeOrder) -> Outcome:
+        try:
+            intent = self._client.v1.payment_intents.create(
+                {
+                    "amount": order.amount.minor,
+                    "currency": order.amount.currency.lower(),
+                    "customer": order.customer,
+                    "payment_method": order.method,
+                    "off_session": True,
+                    "confirm": True,
+                    "metadata": {OWN_ID: order.order_id},
+                },
+                {"idempotency_key": order.key},
+            )
+        except stripe.CardError as error:
+            return Failed(error.code or "card_declined")
+        except stripe.StripeError as error:
+            raise _trouble(error) from error
+        return self._outcome(intent)
+
+    def refund(self, order: RefundOrder) -> Outcome:
+        try:
+            refund = self._client.v1.refunds.create(
+                {
+                    "payment_intent": order.charge,
+                    "amount": order.amount.minor,
+                    "metadata": {OWN_ID: order.order_id},
+                },
+                {"idempotency_key": order.key},
+            )
+        except stripe.StripeError as error:
+            raise _trouble(error) from error
+        return _refund_outcome(refund)
+
+    def find_charge(self, order: ChargeOrder) -> Outcome | NotThere:
+        for intent in self._intents_since(order.since - _CLOCKS_APART):
+            if _own_id(intent) == order.order_id:
+                return self._outcome(intent)
+        return NotThere()
+
+    def _intents_since(self, since: datetime) -> Iterator[Any]:
+        """Payment intents made after ``since``. The list is up to date; the search is not."""
+        asked: Any = {"limit": _PAGE}
+        for _ in range(_PAGES_MAX):
+            try:
+                page = self._client.v1.payment_intents.list(asked)
+            except stripe.StripeError as error:
+                raise OutcomeUnknown(f"Stripe could not be asked: {error}") from error
+            recent = [one for one in page.data if one.created >= since.timestamp()]
+            yield from recent
+            if not page.has_more or not recent:
+                return
+            asked = {"limit": _PAGE, "starting_after": page.data[-1].id}
+        raise OutcomeUnknown("there are too many payments since this one to look through")
+
+    def find_refund(self, order: RefundOrder) -> Outcome | NotThere:
+        try:
+            page = self._client.v1.refunds.list({"payment_intent": order.charge, "limit": _PAGE})
+        except stripe.StripeError as error:
+            raise OutcomeUnknown(f"Stripe could not be asked: {error}") from error
+        for refund in page.data:
+            if _own_id(refund) == order.order_id:
+                return _refund_outcome(refund)
+        return NotThere()
+
+    def _outcome(self, intent: Any) -> Outcome:
+        error = getattr(intent, "last_payment_error", None)
+        if intent.status == "succeeded":
+            return Succeeded(intent.id)
+        if intent.status == "canceled":
+            return Failed(getattr(error, "code", None) or "canceled")
+        if error is None and intent.status != "requires_action":
+            return Pending()  # perhaps the call that made it is still running
+        self._give_up(intent)
+        return Failed(getattr(error, "code", None) or intent.status)
+
+    def _give_up(self, intent: Any) -> None:
+        """Cancel an intent that waits for a cardholder who is not here, so it stays failed."""
+        try:
+            self._client.v1.payment_intents.cancel(intent.id)
+        except stripe.StripeError as error:
+            raise OutcomeUnknown(f"{intent.id} could not be given up: {error}") from error
+
+    def read_event(self, body: bytes, signature: str, now: datetime) -> Event:
+        try:
+            stripe.WebhookSignature.verify_header(
+                body.decode(), signature, self._webhook_secret, tolerance=None
+            )
+            # The first t is the one that the signature covers, whatever is written after it.
+            signed_at = int(next(p[2:] for p in signature.split(",") if p.startswith("t=")))
+            value = json.loads(body)
+        except (
+            stripe.SignatureVerificationError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:
+            raise WebhookRefused("the message is not signed by Stripe with our secret") from error
+        if abs(int(now.timestamp()) - signed_at) > SIGNATURE_AGE_S_MAX:
+            raise WebhookRefused("the message was signed more than five minutes ago")
+        try:
+            return _event(value)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise WebhookRefused("the message is not an event as Stripe describes one") from error
+
+
+def _event(value: dict[str, Any]) -> Event:
+    event_id, kind, about = value["id"], value["type"], value["data"]["object"]
+    if kind in _DISPUTES:
+        amount = Money(about["amount"], about["currency"].upper())
+        charge = about.get("payment_intent") or about["charge"]
+        return Event(event_id, "dispute", dispute=Dispute(about["id"], charge, amount,
+                                                          won=_DISPUTES[kind]))  # fmt: skip
+    own = (about.get("metadata") or {}).get(OWN_ID)
+    return Event(event_id, "order", order_id=own) if own else Event(event_id, "other")
+
+
+def _own_id(kept: Any) -> str | None:
+    return getattr(kept.metadata, OWN_ID, None)
+
+
+def _refund_outcome(refund: Any) -> Outcome:
+    if refund.status == "succeeded":
+        return Succeeded(refund.id)
+    return _REFUNDS.get(refund.status) or Failed(
+        getattr(refund, "failure_reason", None) or refund.status
+    )
+
+
+def _trouble(error: stripe.StripeError) -> OutcomeUnknown | ProcessorUnusable:
+    """Whether an error leaves the outcome open, or Stripe will not have this order at all."""
+    definite = (stripe.AuthenticationError, stripe.PermissionError, stripe.InvalidRequestError,
+                stripe.IdempotencyError)  # fmt: skip
+    if isinstance(error, definite):
+        return ProcessorUnusable(f"Stripe refuses the order: {error}")
+    return OutcomeUnknown(f"Stripe did not answer: {error}")

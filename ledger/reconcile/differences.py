@@ -1,0 +1,258 @@
+"""Name what is left after matching: every difference has one of thirteen kinds. Pure.
+
+``minor`` is what a difference leaves on its clearing account, signed as posted there; the
+open differences and what still waits add up to the account, to the cent. Late arrivals, fees
+beyond the rule and split payouts leave nothing: ``at_stake`` says what they are about.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ledger.reconcile.matching import Claim, Item, Matched, days_between
+from ledger.reconcile.rules import Rules
+from ledger.rollups import PAYOUTS, PSP_BALANCE, PSP_CLEARING
+from models.money import Money
+
+Kind = Literal[
+    "missing_in_ledger", "missing_at_processor", "missing_at_bank", "amount", "fee", "currency",
+    "duplicate", "late", "refund_without_charge", "chargeback", "split_or_merged_payout",
+    "payout_sum", "unknown",
+]  # fmt: skip
+
+OWNERS: dict[Kind, tuple[str, str]] = {
+    "missing_in_ledger": ("high", "finance"),
+    "missing_at_processor": ("high", "payments"),
+    "missing_at_bank": ("high", "treasury"),
+    "amount": ("high", "finance"),
+    "fee": ("low", "finance"),
+    "currency": ("high", "finance"),
+    "duplicate": ("high", "payments"),
+    "late": ("low", "finance"),
+    "refund_without_charge": ("high", "payments"),
+    "chargeback": ("high", "service"),
+    "split_or_merged_payout": ("low", "treasury"),
+    "payout_sum": ("high", "payments"),
+    "unknown": ("medium", "finance"),
+}
+"""How severe each kind is, and who is asked first."""
+
+BUCKETS = ((1, "0-1"), (7, "2-7"), (30, "8-30"))
+
+
+def bucket(age_days: int) -> str:
+    """The age bucket in days: 0-1, 2-7, 8-30 or >30."""
+    return next((name for days, name in BUCKETS if age_days <= days), ">30")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A difference as one run finds it: what it is about and what it leaves where."""
+
+    kind: Kind
+    subject: str
+    account: str
+    minor: int
+    currency: str
+    day: str
+    words: str
+    other: str | None = None
+    at_stake: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was settled before this run: ids that the open things may name."""
+
+    paired: frozenset[str] = frozenset()
+    entries: frozenset[str] = frozenset()
+    payouts: frozenset[str] = frozenset()
+
+
+@dataclass
+class Books:
+    """Everything open in the three books at the end of a day, and how it was paired."""
+
+    claims: Sequence[Claim]
+    items: Sequence[Item]
+    payouts: Sequence[Item]
+    receipts: Sequence[Item]
+    processor: Matched
+    bank: Matched
+    known: Known = field(default_factory=Known)
+
+
+def find_differences(books: Books, day: str, rules: Rules) -> list[Finding]:
+    """All differences at the end of ``day``, in a fixed order."""
+    found = [*_processor_pairs(books, rules), *_left_items(books),
+             *_left_claims(books, day, rules), *_bank_pairs(books, rules), *_left_receipts(books),
+             *_left_payouts(books, day, rules)]  # fmt: skip
+    return sorted(found, key=lambda one: (one.day, one.kind, one.subject))
+
+
+def _text(minor: int, currency: str) -> str:
+    return Money(minor, currency).text()
+
+
+def _processor_pairs(books: Books, rules: Rules) -> Iterator[Finding]:
+    claims = {claim.entry_id: claim for claim in books.claims}
+    items = {item.line_id: item for item in books.items}
+    for pair in books.processor.pairs:
+        claim, item = claims[pair.left], items[pair.right]
+        if claim.minor != item.gross:
+            yield Finding(
+                "amount", pair.left, PSP_CLEARING, claim.minor - item.gross, claim.currency,
+                claim.day, f"the ledger says {_text(claim.minor, claim.currency)}, the processor "
+                f"{_text(item.gross, item.currency)}", pair.right, item.gross - claim.minor,
+            )  # fmt: skip
+        late = days_between(claim.day, item.day)
+        if late > rules.processor_days:
+            yield Finding("late", pair.right, PSP_CLEARING, 0, claim.currency, item.day,
+                          f"the processor has it {late} days after the ledger", pair.left,
+                          claim.minor)  # fmt: skip
+        if rules.fee and item.kind == "charge":
+            excess = rules.fee.excess(item.gross, item.fee, item.currency)
+            if excess:
+                yield Finding(
+                    "fee", pair.right, PSP_CLEARING, 0, item.currency, item.day,
+                    f"the fee {_text(item.fee, item.currency)} is off the rule by "
+                    f"{_text(excess, item.currency)}", pair.left, excess,
+                )  # fmt: skip
+
+
+def _left_items(books: Books) -> Iterator[Finding]:
+    claims = {claim.entry_id: claim for claim in books.claims}
+    for item in books.items:
+        if item.line_id in books.processor.right:
+            continue
+        kind, words, other = _item_kind(item, claims.get(item.own_id or ""), books)
+        yield Finding(kind, item.line_id, PSP_CLEARING, -item.gross, item.currency, item.day,
+                      words, other, item.gross)  # fmt: skip
+
+
+def _item_kind(item: Item, claim: Claim | None, books: Books) -> tuple[Kind, str, str | None]:
+    if item.kind == "other":
+        return "unknown", f"the processor moved money for {item.words or 'no reason'}", None
+    own = item.own_id
+    if own and (own in books.processor.left or own in books.known.paired):
+        return "duplicate", "the processor has this payment twice", own
+    if claim and claim.currency != item.currency:
+        return "currency", f"the ledger has it in {claim.currency}", own
+    if own and own in books.known.entries:
+        return "late", "the processor has it after its claim was given up", own
+    if item.kind == "chargeback":
+        return "chargeback", "the rider's bank took the payment back", item.reference
+    if item.kind == "refund" and not _charge_known(item, books):
+        return "refund_without_charge", "it takes back a charge the ledger never had", None
+    return "missing_in_ledger", f"the processor has a {item.kind} the ledger has not", None
+
+
+def _charge_known(item: Item, books: Books) -> bool:
+    return bool(item.reference) and item.reference in books.known.entries
+
+
+def _left_claims(books: Books, day: str, rules: Rules) -> Iterator[Finding]:
+    elsewhere = {(item.own_id) for item in books.items if item.line_id not in books.processor.right}
+    for claim in books.claims:
+        if claim.entry_id in books.processor.left or claim.entry_id in elsewhere:
+            continue
+        if days_between(claim.day, day) >= rules.processor_days:
+            yield Finding(
+                "missing_at_processor", claim.entry_id, PSP_CLEARING, claim.minor,
+                claim.currency, claim.day, "the processor's report does not have it", None,
+                claim.minor,
+            )  # fmt: skip
+
+
+def _bank_pairs(books: Books, rules: Rules) -> Iterator[Finding]:
+    payouts = {payout.line_id: payout for payout in books.payouts}
+    receipts = {receipt.line_id: receipt for receipt in books.receipts}
+    splits: dict[str, list[Item]] = defaultdict(list)
+    merged: dict[str, list[Item]] = defaultdict(list)
+    for pair in books.bank.pairs:
+        splits[pair.left].append(receipts[pair.right])
+        merged[pair.right].append(payouts[pair.left])
+    for pair in books.bank.pairs:
+        payout, receipt = payouts[pair.left], receipts[pair.right]
+        parts, wholes = splits[pair.left], merged[pair.right]
+        if len(parts) == len(wholes) == 1:
+            yield from _bank_amount(payout, receipt)
+        late = days_between(payout.day, receipt.day)
+        if late > rules.bank_days:
+            yield Finding("late", pair.right, PAYOUTS, 0, payout.currency, receipt.day,
+                          f"the bank has it {late} days after the payout", pair.left,
+                          receipt.net)  # fmt: skip
+    for left, parts in splits.items():
+        if len(parts) > 1:
+            yield _split(payouts[left], f"the payout came in {len(parts)} parts", parts[0].line_id)
+    for right, wholes in merged.items():
+        if len(wholes) > 1:
+            words = f"{len(wholes)} payouts came as one"
+            yield _split(receipts[right], words, wholes[0].line_id)
+
+
+def _bank_amount(payout: Item, receipt: Item) -> Iterator[Finding]:
+    left = -payout.net - receipt.net
+    if left:
+        yield Finding(
+            "amount", payout.line_id, PAYOUTS, left, payout.currency, payout.day,
+            f"the processor paid out {_text(-payout.net, payout.currency)}, the bank has "
+            f"{_text(receipt.net, receipt.currency)}", receipt.line_id, -left,
+        )  # fmt: skip
+
+
+def _split(one: Item, words: str, other: str) -> Finding:
+    return Finding("split_or_merged_payout", one.line_id, PAYOUTS, 0, one.currency, one.day,
+                   words, other, abs(one.net))  # fmt: skip
+
+
+def _left_receipts(books: Books) -> Iterator[Finding]:
+    payouts = {payout.payout_id: payout for payout in books.payouts}
+    for receipt in books.receipts:
+        if receipt.line_id in books.bank.right:
+            continue
+        named = next((p for p in (receipt.payout_id, receipt.reference) if p in payouts), None)
+        kind, words, other = _receipt_kind(receipt, payouts.get(named), books)
+        yield Finding(kind, receipt.line_id, PAYOUTS, -receipt.net, receipt.currency, receipt.day,
+                      words, other, receipt.net)  # fmt: skip
+
+
+def _receipt_kind(receipt: Item, payout: Item | None, books: Books) -> tuple[Kind, str, str | None]:
+    if payout and payout.currency != receipt.currency:
+        return "currency", f"the payout was in {payout.currency}", payout.line_id
+    before = {receipt.payout_id, receipt.reference} & books.known.payouts
+    if payout or before:
+        return "duplicate", "the bank has this payout twice", payout.line_id if payout else None
+    if receipt.payout_id:
+        return "missing_at_processor", f"no report has the payout {receipt.payout_id}", None
+    return "unknown", f"nothing is known of {receipt.words or 'this line'!r}", None
+
+
+def _left_payouts(books: Books, day: str, rules: Rules) -> Iterator[Finding]:
+    converted = {
+        receipt.payout_id or receipt.reference
+        for receipt in books.receipts
+        if receipt.line_id not in books.bank.right
+    }
+    for payout in books.payouts:
+        if payout.line_id in books.bank.left or payout.payout_id in converted:
+            continue
+        if days_between(payout.day, day) >= rules.bank_days:
+            yield Finding("missing_at_bank", payout.line_id, PAYOUTS, -payout.net,
+                          payout.currency, payout.day, "the bank's statement does not have it",
+                          None, -payout.net)  # fmt: skip
+
+
+def payout_sums(sums: Mapping[str, tuple[Item, int]]) -> Iterable[Finding]:
+    """The payouts whose lines do not add up to them: id -> (payout, what is left over)."""
+    for name in sorted(sums):
+        payout, left = sums[name]
+        if left:
+            yield Finding(
+                "payout_sum", payout.line_id, PSP_BALANCE, left, payout.currency, payout.day,
+                f"its lines come to {_text(left - payout.net, payout.currency)}, it is "
+                f"{_text(-payout.net, payout.currency)}", None, left,
+            )  # fmt: skip

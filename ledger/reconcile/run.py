@@ -1,0 +1,231 @@
+"""Reconcile: pair everything open at the end of a day, and keep what differs.
+
+A run reads what is open in the three books, pairs it, marks what was paired as done, and
+brings the differences up to date: new ones are added, and those whose money was found after
+all are cleared. It books nothing: statements were booked when they were imported, and a
+difference is only closed by a person with a reason (``resolve``).
+
+Running a day again finds nothing new, and its report comes out the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlmodel import Session, col
+
+from ledger.ledger import Ledger
+from ledger.reconcile.differences import (
+    OWNERS,
+    Books,
+    Finding,
+    Known,
+    find_differences,
+    payout_sums,
+)
+from ledger.reconcile.matching import Claim, Item, Matched, match_processor
+from ledger.reconcile.matching_bank import match_bank
+from ledger.reconcile.rules import Rules
+from ledger.store import table
+from models.bulk import among, change_rows, insert_rows
+from models.database import writing
+from models.tables.reconcile import (
+    OPEN,
+    UNPAID,
+    DifferenceNoteRow,
+    DifferenceRow,
+    MovementRow,
+    PairingRow,
+    StatementLineRow,
+)
+
+MACHINE = "facefare"
+"""Who made a note that no person made."""
+
+_ITEM = ("line_id", "kind", "gross_minor", "fee_minor", "currency", "day", "own_id", "reference",
+         "payout_id", "words")  # fmt: skip
+_CLAIM = ("entry_id", "kind", "minor", "currency", "day", "corrects")
+_PAIRING = ("left_id", "right_id", "leg", "rule", "confidence_percent", "day")
+_CLAIM_KINDS = ("charge", "refund", "chargeback", "other")
+_PIECE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one run did: pairs made, differences found for the first time, and cleared."""
+
+    day: str
+    paired: int
+    found: int
+    cleared: int
+
+
+def run_day(ledger: Ledger, day: str, rules: Rules) -> Ran:
+    """Reconcile everything up to the end of ``day``, a day of the books."""
+    with writing(ledger.engine) as session:
+        books = _match(session, day)
+        findings = find_differences(books, day, rules)
+        findings += payout_sums(_settle_payouts(session, day))
+        pairs = books.processor.pairs + books.bank.pairs
+        _keep_pairs(session, pairs, day)
+        found = _keep_findings(session, findings)
+        cleared = _clear(session, {_id_of(finding) for finding in findings}, day, ledger)
+    return Ran(day, len(pairs), found, cleared)
+
+
+def _match(session: Session, day: str) -> Books:
+    claims, items = open_claims(session, day), open_items(session, "processor", day)
+    payouts = [item for item in items if item.kind == "payout"]
+    items = [item for item in items if item.kind in _CLAIM_KINDS]
+    receipts = open_items(session, "bank", day)
+    processor, bank = match_processor(claims, items), match_bank(payouts, receipts)
+    known = _known(session, items, processor, receipts)
+    return Books(claims, items, payouts, receipts, processor, bank, known)
+
+
+def open_claims(session: Session, day: str) -> list[Claim]:
+    """Our claims up to ``day`` that no line of the processor was paired with."""
+    rows = table(MovementRow)
+    query = select(*rows.c[_CLAIM]).where(OPEN, rows.c.day <= day).order_by(rows.c.entry_seq)
+    return [Claim(*row) for row in session.execute(query)]
+
+
+def open_items(session: Session, source: str, day: str) -> list[Item]:
+    """The lines of ``source`` up to ``day`` that still wait for their counterpart."""
+    rows = table(StatementLineRow)
+    where = (OPEN, rows.c.source == source, rows.c.day <= day)
+    query = select(*rows.c[_ITEM]).where(*where).order_by(rows.c.day, rows.c.line_id)
+    return [Item(*row) for row in session.execute(query)]
+
+
+def _known(
+    session: Session, items: Sequence[Item], processor: Matched, receipts: Sequence[Item]
+) -> Known:
+    """Look up the ids that unpaired lines name and that are not open any more."""
+    left = [item for item in items if item.line_id not in processor.right]
+    named = {name for item in left for name in (item.own_id, item.reference) if name}
+    movements, pairings, lines = table(MovementRow), table(PairingRow), table(StatementLineRow)
+    payouts = {name for one in receipts for name in (one.payout_id, one.reference) if name}
+    return Known(
+        _found(session, pairings.c.left_id, named),
+        _found(session, movements.c.entry_id, named),
+        _found(session, lines.c.payout_id, payouts, lines.c.kind == "payout"),
+    )
+
+
+def _found(session: Session, column: Any, names: set[str], *where: Any) -> frozenset[str]:
+    if not names:
+        return frozenset()
+    query = select(column).where(among(session, column, sorted(names)), *where)
+    return frozenset(session.execute(query).scalars())
+
+
+def _settle_payouts(session: Session, day: str) -> dict[str, tuple[Item, int]]:
+    """Add up the lines of each payout that came; those that do add up are paid, and done."""
+    rows = table(StatementLineRow)
+    waiting = select(*rows.c[_ITEM]).where(UNPAID, rows.c.kind == "payout", rows.c.day <= day)
+    payouts = {row.payout_id: Item(*row) for row in session.execute(waiting)}
+    if not payouts:
+        return {}
+    sums: dict[str, int] = defaultdict(int)
+    lines: dict[str, list[str]] = defaultdict(list)
+    query = select(*rows.c["payout_id", "line_id", "net_minor", "currency"]).where(
+        among(session, rows.c.payout_id, sorted(payouts)), rows.c.source == "processor"
+    )
+    for row in session.execute(query):
+        if row.currency == payouts[row.payout_id].currency:
+            sums[row.payout_id] += row.net_minor
+            lines[row.payout_id].append(row.line_id)
+    done = [(0, line) for name in payouts if sums[name] == 0 for line in lines[name]]
+    change_rows(session, "statement_line", "unpaid = {}", "line_id", done)
+    return {name: (payout, sums[name]) for name, payout in payouts.items()}
+
+
+def _keep_pairs(session: Session, pairs: Sequence[Any], day: str) -> None:
+    for start in range(0, len(pairs), _PIECE):
+        piece = pairs[start : start + _PIECE]
+        rows = [(p.left, p.right, p.leg, p.rule, p.confidence, day) for p in piece]
+        insert_rows(session, table(PairingRow), _PAIRING, rows)
+        claims = [(0, p.left) for p in piece if p.leg == "processor"]
+        change_rows(session, "movement", "open = {}", "entry_id", claims)
+        lines = {(0, p.right) for p in piece} | {(0, p.left) for p in piece if p.leg == "bank"}
+        change_rows(session, "statement_line", "open = {}", "line_id", sorted(lines))
+
+
+def _id_of(finding: Finding) -> str:
+    """A difference's id follows from what it is about: found again, it is the same one."""
+    return hashlib.sha256(f"{finding.kind} {finding.subject}".encode()).hexdigest()[:24]
+
+
+def _keep_findings(session: Session, findings: Sequence[Finding]) -> int:
+    """Add the differences that are new; return how many that were."""
+    ids = {_id_of(finding): finding for finding in findings}
+    there = _found(session, col(DifferenceRow.difference_id), set(ids))
+    for difference_id in sorted(ids.keys() - there):
+        finding = ids[difference_id]
+        severity, owner = OWNERS[finding.kind]
+        session.add(
+            DifferenceRow(
+                difference_id=difference_id,
+                kind=finding.kind,
+                subject=finding.subject,
+                other=finding.other,
+                account=finding.account,
+                minor=finding.minor,
+                at_stake_minor=finding.at_stake,
+                currency=finding.currency,
+                day=finding.day,
+                severity=severity,
+                owner=owner,
+                words=finding.words,
+                state="open",
+                version=1,
+            )
+        )
+    session.flush()
+    return len(ids) - len(there)
+
+
+def _clear(session: Session, found: set[str], day: str, ledger: Ledger) -> int:
+    """Clear open differences that this run did not find again and whose subject is done."""
+    query = select(DifferenceRow).where(
+        col(DifferenceRow.state) == "open", col(DifferenceRow.day) <= day
+    )
+    gone = [row for row in session.execute(query).scalars() if row.difference_id not in found]
+    still = _still_waiting(session, gone)
+    cleared = [row for row in gone if row.kind in _WAITING and row.subject not in still]
+    for row in cleared:
+        row.state, row.version, row.closed_day = "cleared", row.version + 1, day
+        session.add(row)
+        session.add(
+            DifferenceNoteRow(
+                difference_id=row.difference_id,
+                version=row.version,
+                at=ledger.clock(),
+                made_by=MACHINE,
+                what="cleared",
+                words="Its counterpart was found.",
+            )
+        )
+    return len(cleared)
+
+
+_WAITING = frozenset(
+    ("missing_in_ledger", "missing_at_processor", "missing_at_bank", "chargeback", "unknown",
+     "refund_without_charge", "payout_sum", "currency", "duplicate")
+)  # fmt: skip
+"""Kinds that are about something unpaired; the others are about a pair, and stay."""
+
+
+def _still_waiting(session: Session, rows: Sequence[DifferenceRow]) -> set[str]:
+    subjects = {row.subject for row in rows}
+    movements, lines = table(MovementRow), table(StatementLineRow)
+    return {
+        *_found(session, movements.c.entry_id, subjects, OPEN),
+        *_found(session, lines.c.line_id, subjects, text("(open = 1 OR unpaid = 1)")),
+    }

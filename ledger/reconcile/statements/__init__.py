@@ -1,0 +1,1 @@
+"""Statements: files of others, read into lines whole or refused whole. No database here."""
