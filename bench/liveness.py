@@ -148,7 +148,7 @@ def _walkers(bench: Bench, folder: Path) -> Figure:
     found = asked = 0
     for path in sorted(folder.glob("*.gif")):
         check = Rigidity()
-        for history in follow(every_picture(path), bench.engine, bench.pair, check, 1):
+        for history in follow(every_picture(path), bench.engine, bench.pair, check, 0.1):
             if reached(history).stirring is not None:
                 found += 1
                 asked += not is_live(history, SHIPPED)

@@ -12,23 +12,25 @@ import click
 from rich.progress import Progress, TaskID
 
 from enrollment.photos import PhotoRefused, read_photo
+from gate.liveness.minifasnet import PAIR, LivenessPair
 from models.errors import FacefareError
-from models.faces.cards import DetectorCard, EmbedderCard, check_file, fetch, find_cards
+from models.faces.cards import (
+    DetectorCard,
+    EmbedderCard,
+    LivenessCard,
+    check_file,
+    fetch,
+    find_cards,
+    find_liveness_cards,
+)
 from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Engine, Face, Frame
 from models.faces.errors import ModelFileError
 from models.faces.onnx_engine import OnnxEngine, find_engine_cards
 from models.faces.operating_points import NoOperatingPoint, shipped_table
 from models.faces.quality import ENROLLMENT_LIMITS, GATE_LIMITS, Quality, assess
+from models.options import models_option
 
-_models = click.option(
-    "--models",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("face-models"),
-    envvar="FACEFARE_MODELS",
-    show_default=True,
-    help="The folder for downloaded weights and your own model cards.",
-)
 _engine = click.option(
     "--engine", "engine_id", default=DlibEngine.engine_id, show_default=True, help="Engine id."
 )
@@ -59,7 +61,7 @@ def faces() -> None:
 @faces.command()
 @click.argument("image", type=click.Path(path_type=Path, dir_okay=False))
 @_engine
-@_models
+@models_option
 @_json
 def check(image: Path, engine_id: str, models: Path, as_json: bool) -> None:
     """Show what the engine sees in IMAGE, and why a face would or would not do."""
@@ -104,7 +106,7 @@ def _verdict(quality: Quality) -> dict[str, Any]:
 
 
 @faces.command()
-@_models
+@models_option
 @_json
 def engines(models: Path, as_json: bool) -> None:
     """List the engines, whether their weights are here, and whether they may charge."""
@@ -141,9 +143,13 @@ def _state(card: EmbedderCard, cards: dict[str, DetectorCard | EmbedderCard], mo
 
 @faces.command()
 @click.argument("name")
-@_models
+@models_option
 def pull(name: str, models: Path) -> None:
-    """Download the weights of the engine card NAME, check them and test them."""
+    """Download the weights of the card NAME (an engine's, or liveness), check and test them."""
+    liveness = find_liveness_cards(models)
+    if name in liveness:
+        _pull_liveness(name, liveness, models)
+        return
     embedder, detector = find_engine_cards(name, find_cards(models))
     with Progress() as progress:
         for card in (detector, embedder):
@@ -151,6 +157,20 @@ def pull(name: str, models: Path) -> None:
             fetch(card, models, partial(_show_bytes, progress, task))
     OnnxEngine.load(embedder, detector, models)
     click.echo(f"{embedder.engine_id} is ready; licences: {detector.licence}, {embedder.licence}")
+
+
+def _pull_liveness(name: str, cards: dict[str, LivenessCard], models: Path) -> None:
+    """One of the pair's files; the pair is tested once both are here."""
+    card = cards[name]
+    with Progress() as progress:
+        task = progress.add_task(card.file, total=card.bytes)
+        fetch(card, models, partial(_show_bytes, progress, task))
+    missing = [other for other in PAIR if not (models / cards[other].file).exists()]
+    if missing:
+        click.echo(f"{card.file} is whole; licence: {card.licence}. Still missing: {missing[0]}")
+        return
+    LivenessPair.load(models)
+    click.echo(f"the liveness pair is ready; licence: {card.licence}")
 
 
 def _show_bytes(progress: Progress, task: TaskID, got: int) -> None:
@@ -167,7 +187,7 @@ def _show_bytes(progress: Progress, task: TaskID, got: int) -> None:
     help="Where table, plots and report are written.",
 )
 @_engine
-@_models
+@models_option
 @_json
 def calibrate(directory: Path, out: Path, engine_id: str, models: Path, as_json: bool) -> None:
     """Measure operating points on the people of DIRECTORY (one folder of pictures a person)."""

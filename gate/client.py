@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ValidationError
 
 from gate.errors import ServerRefused, ServerUnreachable
+from gate.words import is_code
 from models.wire.tap import Direction
 from models.wire.tokens import Request, issue_gate_token
 
 TIMEOUT_S = 5.0
+NEWS_WAIT_S = 20
+NEWS_PAUSE_S = 15.0
+"""How long to leave the server alone when it has no room for one more waiting question."""
+
+RETRY_AFTER_S_MAX = 60.0
 TAPS_PER_REQUEST_MAX = 512
 
 
@@ -42,6 +49,7 @@ class Client:
     """Speaks to the server at ``server`` (an http or https address) as ``gate``.
 
     ``transport`` and ``clock`` are the network and the gate's own clock, where they are others.
+    ``learn`` hears the server's time and says whether it changes the clock's.
     """
 
     def __init__(
@@ -51,14 +59,21 @@ class Client:
         key: Ed25519PrivateKey,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], datetime] = _utc_now,
+        learn: Callable[[str], bool] = lambda date: False,
+        news_wait_s: int = NEWS_WAIT_S,
     ) -> None:
         self._gate = gate
         self._key = key
         self._clock = clock
+        self._learn = learn
+        self._news_wait_s = news_wait_s
         self._http = httpx.Client(base_url=server, timeout=TIMEOUT_S, transport=transport)
+        self._newest = -1  # the gallery version that the server last called the newest
+        self._closed = threading.Event()
 
     def close(self) -> None:
         """Release the connections."""
+        self._closed.set()
         self._http.close()
 
     def send_taps(self, signed: list[str]) -> list[dict[str, Any]]:
@@ -70,26 +85,58 @@ class Client:
             raise ServerUnreachable("the server's answer to the taps cannot be read")
         return answers
 
-    def gallery(self, have: int) -> bytes | None:
-        """The sealed gallery, or None while version ``have`` is still the newest."""
-        response = self._send("GET", f"/api/v1/gallery?have={have}", b"", "enrollment")
-        return None if response.status_code in (204, 304) else response.content
+    def gallery(self, have: int, base: int | None = None) -> bytes | None:
+        """The sealed gallery, or its change since ``base``; None while ``have`` is the newest.
+
+        Asked again about a version that was the newest the last time, the server holds its
+        answer back until there is a newer one, for ``news_wait_s`` at most.
+        """
+        wait_s = self._news_wait_s if have == self._newest else 0
+        since = "" if base is None else f"&base={base}"
+        wait = f"&wait={wait_s}" if wait_s else ""
+        path = f"/api/v1/gallery?have={have}{since}{wait}"
+        response = self._send("GET", path, b"", "enrollment", TIMEOUT_S + wait_s)
+        if response.status_code not in (204, 304):
+            return response.content
+        self._newest = have
+        if "Retry-After" in response.headers:
+            self._closed.wait(NEWS_PAUSE_S)
+        return None
 
     def blocked_accounts(self) -> dict[str, str]:
-        """The deny list: account to the reason the rider also sees."""
-        response = self._send("GET", "/api/v1/standings", b"", "ledger")
-        return {row["account"]: row["words"] for row in response.json()["blocked"]}
+        """The deny list: account to the reason the rider also sees.
 
-    def _send(self, method: str, path: str, body: bytes, audience: str) -> httpx.Response:
-        token = issue_gate_token(
-            self._key, self._gate, audience, Request(method, path, body), self._clock()
-        )
+        A code of ``gate.words`` where the gate has words of its own, which name no balance on
+        a screen that everybody can read; else the server's sentence.
+        """
+        response = self._send("GET", "/api/v1/standings", b"", "ledger")
+        return {
+            row["account"]: row["reason"] if is_code(row["reason"]) else row["words"]
+            for row in response.json()["blocked"]
+        }
+
+    def _send(
+        self, method: str, path: str, body: bytes, audience: str, timeout_s: float = TIMEOUT_S
+    ) -> httpx.Response:
+        request = Request(method, path, body)
+        response = self._ask(request, audience, timeout_s)
+        if self._learn(response.headers.get("Date", "")) and not response.is_success:
+            response = self._ask(request, audience, timeout_s)  # its token bore a wrong time
+        return checked(response)
+
+    def _ask(self, request: Request, audience: str, timeout_s: float) -> httpx.Response:
+        token = issue_gate_token(self._key, self._gate, audience, request, self._clock())
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         try:
-            response = self._http.request(method, path, content=body, headers=headers)
+            return self._http.request(
+                request.method,
+                request.path,
+                content=request.body,
+                headers=headers,
+                timeout=timeout_s,
+            )
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"the server does not answer: {error}") from error
-        return checked(response)
 
 
 def checked(response: httpx.Response) -> httpx.Response:
@@ -106,8 +153,14 @@ def checked(response: httpx.Response) -> httpx.Response:
     except (ValueError, KeyError, TypeError):
         detail = f"status {response.status_code}"
     if response.status_code >= 500 or response.status_code == 429:
-        raise ServerUnreachable(f"the server cannot answer now: {detail}")
+        raise ServerUnreachable(f"the server cannot answer now: {detail}", _asked_pause_s(response))
     raise ServerRefused(f"the server refuses this gate: {detail}")
+
+
+def _asked_pause_s(response: httpx.Response) -> float:
+    """The ``Retry-After`` of an answer in seconds, never so long that a gate is forgotten."""
+    asked = response.headers.get("Retry-After", "")
+    return min(float(asked), RETRY_AFTER_S_MAX) if asked.isdecimal() else 0.0
 
 
 def provision(server: str, code: str, public_key: str, box_key: str) -> Provisioned:

@@ -1,17 +1,21 @@
 """The decision: who is this, surely enough to charge them?
 
 A door opens by face only if the score and its margin reach the measured operating point
-over enough frames, the liveness check (where one runs) passes, and the account may ride.
-Anything less sure is never a guess: the rider is asked for another way to show who they
-are. Pure: everything that matters is handed in.
+over enough frames, the face was found to be a living one, the account may ride, and what a
+face alone may do (``gate.liveness.risk``) is not used up. Anything less sure is never a
+guess: the rider is asked for another way to show who they are. Pure: everything that
+matters is handed in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gate.liveness.check import Finding, LivenessScore
+from gate.liveness.risk import Facts, Limits, reason_for_pass
+from gate.words import Word
 from models.faces.matching import Ambiguous, Match, Unknown
-from models.wire.tap import Evidence
+from models.wire.tap import AnyEvidence, Evidence, Medium
 
 FRAMES_MIN = 3
 """One embedding alone never decides, whatever its score."""
@@ -26,7 +30,8 @@ class Open:
     """Open the door and charge ``account``."""
 
     account: str
-    evidence: Evidence
+    evidence: AnyEvidence
+    medium: Medium = "face"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +57,55 @@ class Refuse:
 
 Decision = Open | Wait | AskSecondFactor | Refuse
 
-NOT_RECOGNISED = "Not recognised. Please use your card, ticket or the staffed gate."
-TWO_RIDERS = "Two riders look alike here. Please use your card, ticket or the staffed gate."
-NOT_LIVE = "This looks like a picture. Please use your card, ticket or the staffed gate."
-NO_GALLERY = "Faces are not recognised here now. Please use your card, ticket or the staffed gate."
-OUT_OF_ORDER = "This gate cannot record rides now. Please use another gate."
-HOLD_STILL = "Look at the camera."
-
-
-@dataclass(frozen=True, slots=True)
-class Liveness:
-    """A liveness score and the threshold it must reach; ``score`` is None if none was run."""
-
-    score: float | None
-    threshold: float
-
-    @property
-    def passed(self) -> bool:
-        """Where the operator runs no check there is nothing to fail."""
-        return self.score is None or self.score >= self.threshold
-
 
 def decide(
     verdict: Match | Ambiguous | Unknown,
     looks: int,
-    liveness: Liveness,
+    liveness: LivenessScore,
     blocked: dict[str, str],
+    facts: Facts,
+    limits: Limits,
 ) -> Decision:
     """Turn what the matcher and the liveness check say of a track into one decision.
 
     ``looks`` counts the embeddings made of this track. ``blocked`` maps accounts on the
-    deny list to the reason the rider also sees.
+    deny list to the reason the rider also sees. ``facts`` are those of the matched account.
     """
     match verdict:
         case Unknown():
-            return Refuse(NOT_RECOGNISED) if looks >= LOOKS_TO_REFUSE else Wait(HOLD_STILL)
+            return (
+                Refuse(Word.NOT_RECOGNISED) if looks >= LOOKS_TO_REFUSE else Wait(Word.HOLD_STILL)
+            )
         case Ambiguous():
-            return AskSecondFactor(TWO_RIDERS) if looks >= LOOKS_TO_REFUSE else Wait(HOLD_STILL)
+            return (
+                AskSecondFactor(Word.TWO_RIDERS)
+                if looks >= LOOKS_TO_REFUSE
+                else Wait(Word.HOLD_STILL)
+            )
         case Match():
-            return _decide_match(verdict, liveness, blocked)
+            return _decide_match(verdict, liveness, blocked, facts, limits)
 
 
-def _decide_match(match: Match, liveness: Liveness, blocked: dict[str, str]) -> Decision:
+def _decide_match(
+    match: Match, liveness: LivenessScore, blocked: dict[str, str], facts: Facts, limits: Limits
+) -> Decision:
     if match.frames < FRAMES_MIN:
-        return Wait(HOLD_STILL)
-    if not liveness.passed:
-        return AskSecondFactor(NOT_LIVE)
+        return Wait(Word.HOLD_STILL)
+    if liveness.finding is Finding.LOOKING:
+        return Wait(liveness.reason)
+    if liveness.finding is not Finding.LIVE:
+        return AskSecondFactor(liveness.reason)
     if match.account in blocked:
         return Refuse(blocked[match.account])
+    reason = reason_for_pass(facts, liveness, limits)
+    if reason is not None:
+        return AskSecondFactor(reason)
     evidence = Evidence(
         engine=match.engine_id,
         score=round(match.score, 4),
         margin=round(match.margin, 4),
         frames=match.frames,
-        liveness=None if liveness.score is None else round(liveness.score, 4),
+        liveness=liveness.evidence,
         gallery_version=match.gallery_version,
     )
     return Open(match.account, evidence)

@@ -1,23 +1,27 @@
-"""Doors. A door is told to open once per passage; it closes by itself."""
+"""What the loop needs of a door; the drivers are in ``gate.doors``."""
 
 from __future__ import annotations
 
-from typing import Protocol, TextIO
+from typing import Protocol
+
+from gate.doors.events import DoorEvent
 
 
 class Door(Protocol):
-    """What opens when a rider may pass."""
+    """What opens when a rider may pass. It is told once per passage, and closes by itself.
+
+    ``fault``: why it would not open now, in words; empty while it works.
+    """
+
+    fault: str
 
     def open(self, account: str) -> None:
-        """Open for one passage. ``account`` is the pseudonym, for the door's own log."""
+        """Open for one passage, and return at once. ``account`` is the pseudonym.
+
+        Raises ``DoorError`` where the door does not take commands.
+        """
         ...
 
-
-class ConsoleDoor:
-    """A door for desks and tests: it says that it opens."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def open(self, account: str) -> None:
-        print(f"door: open for account {account[:8]}…", file=self._out, flush=True)
+    def events(self) -> list[DoorEvent]:
+        """What happened since this was last asked, oldest first; a door without sensors: []."""
+        ...

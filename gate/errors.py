@@ -18,7 +18,14 @@ class CameraError(GateError):
 
 
 class ServerUnreachable(GateError):
-    """The server did not answer; the gate goes on alone and tries again."""
+    """The server did not answer; the gate goes on alone and tries again.
+
+    ``retry_after_s`` is how long the server asked to be left alone, 0 where it said nothing.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ServerRefused(GateError):
@@ -27,6 +34,10 @@ class ServerRefused(GateError):
 
 class OutboxError(GateError):
     """The outbox cannot be written: no door may open."""
+
+
+class DoorError(GateError):
+    """The door does not take commands; somebody has to look at it."""
 
 
 class NotReady(GateError):

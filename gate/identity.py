@@ -1,28 +1,44 @@
 """A gate's own directory: who it is, its keys, and what it last received.
 
-GATE/gate.toml        name, station, direction, server, the server's public keys
+GATE/gate.toml        name, station, direction, server, the server's public keys, and the
+                      sections of gate.settings
 GATE/signing.pem      Ed25519, made here, never leaves
 GATE/box.pem          X25519, made here; the gallery is encrypted to it
 GATE/outbox.sqlite    signed taps
-GATE/gallery.sealed   the newest gallery, exactly as received
+GATE/gallery.sealed   the newest whole gallery, exactly as received
+GATE/gallery-change.sealed   what changed since then, exactly as received
 GATE/standings.json   accounts that may not ride, with the reason
 GATE/operating-points.json   the operator's own table, where there is one
+GATE/liveness.json    the liveness thresholds of this camera, where it was calibrated
+GATE/door.secret      the door controller's password or token, where it wants one
+GATE/release.token    made at each start: who can read it may open the door by hand
 """
 
 from __future__ import annotations
 
-import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gate.errors import GateConfigError
+from gate.settings import (
+    WHOLE,
+    CameraSettings,
+    DoorSettings,
+    Fraction,
+    KioskSettings,
+    MetricsSettings,
+    PolicySettings,
+    Region,
+    safe_address,
+    sentences,
+    with_area,
+)
+from gate.template import written
 from models.faces.engine import Box, Frame
 from models.wire.keys import (
     from_base64url,
@@ -32,19 +48,13 @@ from models.wire.keys import (
 )
 from models.wire.tap import Direction, ShortName
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
 
 def safe_server(address: str) -> str:
     """The address of a server to talk to; ``GateConfigError`` if it would be in the clear."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise GateConfigError(f"{address!r} is not an http:// or https:// address")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise GateConfigError(
-            f"{address} is another machine, and nothing may travel there in the clear; use https://"
-        )
-    return address.rstrip("/")
+    try:
+        return safe_address(address, clear="http", sealed="https").rstrip("/")
+    except ValueError as error:
+        raise GateConfigError(str(error)) from error
 
 
 class GateFile(BaseModel):
@@ -57,13 +67,23 @@ class GateFile(BaseModel):
     direction: Direction
     server: str
     enrollment_key: str  # Ed25519, base64url: signs the gallery
-    zone: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
-    face_share_min: Fraction = 0.1
+    zone: Region = WHOLE
+    face_share_min: Fraction = 0.16
+    door: DoorSettings = DoorSettings()
+    camera: CameraSettings = CameraSettings()
+    kiosk: KioskSettings = KioskSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    policy: PolicySettings = PolicySettings()
 
     @field_validator("server")
     @classmethod
     def _is_safe(cls, value: str) -> str:
-        return safe_server(value)
+        return safe_address(value, clear="http", sealed="https").rstrip("/")
+
+    @field_validator("zone")
+    @classmethod
+    def _has_an_area(cls, value: Region) -> Region:
+        return with_area(value)
 
     def sees(self, box: Box, frame: Frame) -> bool:
         """Whether a face stands in the gate's zone: near enough, and in its part of the picture.
@@ -106,6 +126,18 @@ class GateIdentity:
         return self.path / "operating-points.json"
 
     @property
+    def liveness_path(self) -> Path:
+        return self.path / "liveness.json"
+
+    @property
+    def door_secret_path(self) -> Path:
+        return self.path / "door.secret"
+
+    @property
+    def release_token_path(self) -> Path:
+        return self.path / "release.token"
+
+    @property
     def standings_path(self) -> Path:
         return self.path / "standings.json"
 
@@ -127,10 +159,9 @@ def make_keys(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
 
 
 def save_identity(path: Path, file: GateFile) -> None:
-    """Write ``gate.toml``. JSON strings are valid TOML strings."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in file.model_dump().items()]
+    """Write ``gate.toml``, whole or not at all, with what every key does."""
     fresh = path / "gate.toml.new"
-    fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fresh.write_text(written(file), encoding="utf-8")
     fresh.replace(path / "gate.toml")
 
 
@@ -142,8 +173,10 @@ def load_identity(path: Path) -> GateIdentity:
         raise GateConfigError(
             f"{path} is not a provisioned gate; run 'facefare gate provision' first"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise GateConfigError(f"{path / 'gate.toml'} cannot be read: {error}") from error
+    except ValidationError as error:
+        raise GateConfigError(f"{path / 'gate.toml'}: {sentences(error)}") from error
     return GateIdentity(
         path, file, load_signing_key(path / "signing.pem"), load_box_key(path / "box.pem")
     )

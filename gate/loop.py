@@ -1,7 +1,10 @@
 """The gate's loop: frame in, door open. It carries out what the pure parts decide.
 
-frame -> tracker -> nearest usable face -> matcher -> decide -> passage.step
-      -> tap in the outbox -> door
+frame -> sight (track, liveness, match) -> decide \\
+      -> second factor (pass, digits)   -> decide  -> passage.step -> tap in the outbox -> door
+
+A gate that cannot do its work (no outbox, no door, no picture) shows that it is out of
+service, opens for nobody, and goes on by itself as soon as it can: see ``gate.faults``.
 """
 
 from __future__ import annotations
@@ -10,26 +13,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from uuid6 import uuid7
 
-from gate.decision import (
-    HOLD_STILL,
-    NO_GALLERY,
-    OUT_OF_ORDER,
-    AskSecondFactor,
-    Decision,
-    Liveness,
-    Wait,
-    decide,
-)
+from gate.decision import Decision, Open, Refuse
 from gate.display import Display
 from gate.door import Door
-from gate.errors import OutboxError
+from gate.doors.events import DoorEvent
+from gate.errors import DoorError, OutboxError
+from gate.faults import Fault, FaultBoard
 from gate.identity import GateIdentity
+from gate.liveness.check import LivenessCheck, NoCheck
+from gate.liveness.risk import SAFE, Limits
 from gate.outbox import Outbox
 from gate.passage import (
+    NO_FACE,
     Candidate,
     Command,
     OpenDoor,
@@ -37,28 +35,20 @@ from gate.passage import (
     Policy,
     Show,
     State,
-    may_decide,
     step,
 )
-from gate.recognition import recognise
+from gate.presented import NoSecondFactor, Presented, SecondFactor
+from gate.sight import Knowledge, Sight
+from gate.words import Word
 from models.faces.engine import Frame
-from models.faces.matching import Matcher
-from models.faces.tracking import Track, Tracker, nearest
+from models.faces.tracking import Tracker
 from models.wire.tap import Tap
 from models.wire.times import format_utc, parse_utc
 
+LOOK_S, LOOK_BUSY_S = 0.09, 0.2
+"""How often a pass is looked for: on frames between two searches, and where there are none."""
+
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Knowledge:
-    """What the gate knows from elsewhere; the sync threads replace it, the loop reads it.
-
-    ``matcher`` is None while there is no gallery that may be searched.
-    """
-
-    matcher: Matcher | None
-    blocked: dict[str, str]
 
 
 @dataclass
@@ -69,6 +59,8 @@ class Tally:
     opened: int = 0
     refused: int = 0
     asked: int = 0
+    held: int = 0
+    forced: int = 0
 
 
 class GateLoop:
@@ -84,36 +76,117 @@ class GateLoop:
         display: Display,
         wall_clock: Callable[[], datetime],
         policy: Policy | None = None,
+        check: LivenessCheck | None = None,
+        second_factor: SecondFactor | None = None,
+        limits: Limits = SAFE,
+        faults: FaultBoard | None = None,
     ) -> None:
         self._identity = identity
         self._knowledge = knowledge
-        self._tracker = tracker
+        self._sight = Sight(
+            knowledge,
+            tracker,
+            check or NoCheck(),
+            outbox.history(wall_clock),
+            limits,
+            identity.file.sees,
+            wall_clock,
+        )
+        self._second_factor = second_factor or NoSecondFactor()
         self._outbox = outbox
         self._door = door
         self._display = display
         self._wall_clock = wall_clock
         self._policy = policy or Policy()
         self._state: State | None = None
+        self._presented: Presented | None = None
+        self._looked_s = float("-inf")
+        self._tap_id: str | None = None
+        self._faults = faults or FaultBoard()
+        self._told: Word | None = None
         self.tally = Tally()
 
     def on_frame(self, frame: Frame, now_s: float) -> None:
         """Look at one frame taken at ``now_s`` (a clock that only runs forward)."""
         self.tally.frames += 1
-        if not self._tracker.observe(frame, now_s):
-            return
-        if self._state is None:
-            self._state = self._remembered(now_s)
-        candidate = self._candidate(frame, self._state)
-        after, commands = step(self._state, candidate, now_s, self._policy)
+        self.hear()
         try:
-            for command in commands:
-                self._carry_out(command)
+            state = self._state or self._remembered(now_s)
+            news = self._sight.observe(frame, now_s, state.ended)
+            if self._door.fault:
+                return  # a tap for a door that stays shut would charge a rider for nothing
+            if news:
+                self._display.face(self._sight.where(frame))
+            presented = self._is_presented(frame, now_s, state, busy=news)
+            if news or presented:
+                self._state = self._step(frame, now_s, state)
         except OutboxError as error:
             # No tap on disk, no open door. The state stays, so the passage is tried again.
-            log.error("%s", error)
-            self._show(Phase.SECOND_FACTOR, OUT_OF_ORDER)
+            self._faults.set(Fault.RECORD, str(error))
+            self.hear()
+
+    def hear(self) -> None:
+        """Hear the door, and tell riders of a fault, or that it is over."""
+        for event in self._door.events():
+            self._heard(event)
+        self._faults.set(Fault.DOOR, self._door.fault)
+        word = self._faults.for_riders()
+        if word is self._told:
             return
-        self._state = after
+        self._told = word
+        if word is not None:
+            self._show(Phase.OUT_OF_SERVICE, word)
+        else:
+            state = self._state or State()
+            self._display.show(state.phase, state.text)
+
+    def _heard(self, event: DoorEvent) -> None:
+        match event:
+            case DoorEvent.HELD:
+                self.tally.held += 1
+                self._faults.set(Fault.DOOR_HELD, "the door is held open")
+            case DoorEvent.FORCED:
+                self.tally.forced += 1
+                self._faults.set(Fault.DOOR_FORCED, "the door was forced: it opened by no command")
+            case DoorEvent.CLOSED:
+                self._faults.set(Fault.DOOR_HELD, "")
+                self._faults.set(Fault.DOOR_FORCED, "")
+            case _:
+                log.info("the door: %s", event)
+
+    def _step(self, frame: Frame, now_s: float, state: State) -> State:
+        candidate = self._candidate(frame, state)
+        after, commands = step(state, candidate, now_s, self._policy)
+        for command in commands:
+            self._carry_out(command)
+        return after
+
+    def _is_presented(self, frame: Frame, now_s: float, state: State, busy: bool) -> bool:
+        """Look for a pass while no door is open, on the frames between two searches for faces
+        (``busy``), or on those too where there are none between."""
+        if state.phase is Phase.OPEN:
+            self._presented = None
+        elif now_s - self._looked_s >= (LOOK_BUSY_S if busy else LOOK_S):
+            self._looked_s = now_s
+            self._presented = self._second_factor.look(frame, now_s)
+        return self._presented is not None
+
+    def _candidate(self, frame: Frame, state: State) -> Candidate | None:
+        face = self._sight.candidate(frame, state)
+        if self._presented is None:
+            return face
+        decision = self._second_factor.decide(self._presented, self._sight.seen(frame))
+        track_id = NO_FACE if face is None else face.track_id
+        return Candidate(track_id, self._permitted(decision), presented=True)
+
+    def _permitted(self, decision: Decision) -> Decision:
+        """A pass opens for nobody on the deny list, and for nobody while there is none."""
+        if not isinstance(decision, Open):
+            return decision
+        blocked = self._knowledge.blocked
+        if blocked is None:
+            return Refuse(Word.OUT_OF_ORDER)
+        return Refuse(blocked[decision.account]) if decision.account in blocked else decision
 
     def _carry_out(self, command: Command) -> None:
         match command:
@@ -131,31 +204,6 @@ class GateLoop:
         # A tap "from the future" means that the clock was set back: it says nothing about when.
         return State(passed={account: now_s - age for account, age in ages.items() if age >= 0})
 
-    def _candidate(self, frame: Frame, state: State) -> Candidate | None:
-        in_zone = partial(self._identity.file.sees, frame=frame)
-        track = nearest(self._tracker.tracks, in_zone)
-        if track is None:
-            return None
-        if may_decide(state, track.track_id):
-            track = self._tracker.embed(frame, track)
-        decision = self._decision(track, state)
-        return Candidate(track.track_id, decision, positioned=track.quality.usable)
-
-    def _decision(self, track: Track, state: State) -> Decision:
-        if not may_decide(state, track.track_id):
-            return Wait("")
-        if not track.quality.usable:
-            return Wait(track.quality.advice())
-        if not track.frames:
-            return Wait(HOLD_STILL)
-        matcher = self._knowledge.matcher
-        if matcher is None:
-            return AskSecondFactor(NO_GALLERY)
-        verdict = recognise(matcher, track, self._tracker.engine_id)
-        # No liveness check was run: the operator switched it off, and every tap says so.
-        liveness = Liveness(score=None, threshold=1.0)
-        return decide(verdict, track.looks, liveness, self._knowledge.blocked)
-
     def _open(self, command: OpenDoor) -> None:
         """First the tap on disk, then the door: an opened door always has its tap."""
         file = self._identity.file
@@ -168,19 +216,28 @@ class GateLoop:
                 direction=file.direction,
                 at=format_utc(self._wall_clock()),
                 account=command.account,
-                medium="face",
+                medium=command.medium,
                 evidence=command.evidence,
                 seq=seq,
                 prev=prev,
             )
 
-        self._outbox.append(build, self._identity.signing_key)
-        self._door.open(command.account)
+        tap = self._outbox.append(build, self._identity.signing_key)
+        self._faults.set(Fault.RECORD, "")
+        self._tap_id = tap.tap_id
+        self._presented = None
+        self._second_factor.clear()
         self.tally.opened += 1
+        try:
+            self._door.open(command.account)
+        except DoorError as error:
+            log.error("the tap %s is recorded, but the door stays shut: %s", tap.tap_id, error)
 
     def _show(self, phase: Phase, text: str) -> None:
         if phase is Phase.REFUSED:
             self.tally.refused += 1
         elif phase is Phase.SECOND_FACTOR:
             self.tally.asked += 1
-        self._display.show(phase, text)
+        elif phase is Phase.IDLE:
+            self._second_factor.clear()
+        self._display.show(phase, text, self._tap_id if phase is Phase.OPEN else None)

@@ -3,22 +3,30 @@
 A tap leaves it only when the ledger has answered for it. ``seq`` and ``prev`` are taken
 in the same transaction that stores the tap, so a gate that loses power at any moment
 continues its chain where it stopped, with no number used twice.
+
+Beside the taps lies what the gate remembers of each account's face, for the limits on what
+a face alone may do: how often it opened since the pass was shown, and when it was shown but
+not found to be a living one. It is counted in the tap's own transaction.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gate.errors import OutboxError
+from gate.liveness.risk import Facts
 from models.wire.tap import FIRST_PREV, Tap, sign_tap, tap_hash
+from models.wire.times import format_utc
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS tap (
     seq INTEGER PRIMARY KEY,
     tap_id TEXT NOT NULL UNIQUE,
@@ -29,10 +37,27 @@ CREATE TABLE IF NOT EXISTS tap (
     status TEXT NOT NULL DEFAULT 'pending',
     answer TEXT
 )
-"""
+""",
+    """
+CREATE TABLE IF NOT EXISTS face_opening (
+    account TEXT NOT NULL,
+    at TEXT NOT NULL
+)
+""",
+    "CREATE INDEX IF NOT EXISTS tap_waiting ON tap (account) WHERE status = 'pending'",
+    "CREATE INDEX IF NOT EXISTS face_opening_account ON face_opening (account, at)",
+    "CREATE INDEX IF NOT EXISTS face_opening_at ON face_opening (at)",
+    "CREATE TABLE IF NOT EXISTS pass_shown (account TEXT PRIMARY KEY, at TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS not_live (account TEXT NOT NULL, at TEXT NOT NULL)",
+)
 
 KEPT_AFTER_ANSWER = 1000
 """Answered taps that stay: the chain's head, and what the anti-passback rule looks back on."""
+
+FACE_MEMORY = "-30 days"
+"""A face that opened nothing here for so long starts anew."""
+
+A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +76,54 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            with closing(self._connect()) as connection:
-                connection.execute(_SCHEMA)
-        except sqlite3.Error as error:
-            raise OutboxError(f"the outbox {path} cannot be opened: {error}") from error
+        self.prepare()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
+    def prepare(self) -> None:
+        """Make sure that a tap could be written now; raise ``OutboxError`` where it could not."""
+        with self._connected() as connection:
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            # A write of the size of a tap, taken back: the schema alone may need no room.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE room AS SELECT zeroblob(16384)")
+            connection.execute("DROP TABLE room")
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as opened:
+                opened.execute("PRAGMA journal_mode=WAL")
+                opened.execute("PRAGMA synchronous=FULL")
+                yield opened
+        except sqlite3.Error as error:
+            raise OutboxError(f"the outbox {self._path} cannot be used: {error}") from error
 
     def append(self, build: Callable[[int, str], Tap], key: Ed25519PrivateKey) -> Tap:
         """Store the tap that ``build(seq, prev)`` makes, signed with ``key``, and return it.
 
         Raises ``OutboxError`` where it is not durably on disk: then the door stays shut.
         """
-        try:
-            with closing(self._connect()) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                head = connection.execute(
-                    "SELECT seq, hash FROM tap ORDER BY seq DESC LIMIT 1"
-                ).fetchone()
-                seq, prev = (head[0] + 1, head[1]) if head else (1, FIRST_PREV)
-                tap = build(seq, prev)
-                signed = sign_tap(tap, key)
-                connection.execute(
-                    "INSERT INTO tap (seq, tap_id, account, at, signed, hash) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (seq, tap.tap_id, tap.account, tap.at, signed, tap_hash(signed)),
-                )
-                connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise OutboxError(f"the outbox {self._path} cannot be written: {error}") from error
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            head = connection.execute(
+                "SELECT seq, hash FROM tap ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+            seq, prev = (head[0] + 1, head[1]) if head else (1, FIRST_PREV)
+            tap = build(seq, prev)
+            signed = sign_tap(tap, key)
+            connection.execute(
+                "INSERT INTO tap (seq, tap_id, account, at, signed, hash) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (seq, tap.tap_id, tap.account, tap.at, signed, tap_hash(signed)),
+            )
+            _count_opening(connection, tap)
+            connection.execute("COMMIT")
         return tap
 
     def pending(self, limit: int) -> list[tuple[str, str]]:
         """The oldest taps without an answer: (tap_id, signed tap), in chain order."""
-        with closing(self._connect()) as connection:
+        with self._connected() as connection:
             return connection.execute(
                 "SELECT tap_id, signed FROM tap WHERE status = 'pending' ORDER BY seq LIMIT ?",
                 (limit,),
@@ -101,7 +135,7 @@ class Outbox:
         ``status`` is ``accepted``, ``refused`` or ``quarantined``; only accepted taps are ever
         pruned. One transaction: the door's next tap waits for one write, not for hundreds.
         """
-        with closing(self._connect()) as connection:
+        with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "UPDATE tap SET status = ?2, answer = ?3 WHERE tap_id = ?1", answers
@@ -111,18 +145,79 @@ class Outbox:
                 "AND seq <= (SELECT MAX(seq) FROM tap) - ?",
                 (KEPT_AFTER_ANSWER,),
             )
+            for table in ("face_opening", "pass_shown"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE at < "  # noqa: S608 - names from above
+                    "strftime('%Y-%m-%dT%H:%M:%fZ', (SELECT MAX(at) FROM tap), ?)",
+                    (FACE_MEMORY,),
+                )
             connection.execute("COMMIT")
 
     def recent(self) -> list[tuple[str, str]]:
         """(account, at) of the taps still kept, oldest first."""
-        with closing(self._connect()) as connection:
+        with self._connected() as connection:
             return connection.execute("SELECT account, at FROM tap ORDER BY seq").fetchall()
+
+    def history(self, wall_clock: Callable[[], datetime]) -> FaceHistory:
+        """What is remembered of faces, as of ``wall_clock``."""
+        return FaceHistory(self._connected, wall_clock)
 
     def counts(self) -> Counts:
         """How many taps are in which state."""
-        with closing(self._connect()) as connection:
+        with self._connected() as connection:
             rows = dict(
                 connection.execute("SELECT status, COUNT(*) FROM tap GROUP BY status").fetchall()
             )
         states = ("pending", "accepted", "refused", "quarantined")
         return Counts(*(rows.get(state, 0) for state in states))
+
+
+def _count_opening(connection: sqlite3.Connection, tap: Tap) -> None:
+    """A face that opened alone is counted; a pass that was shown, alone or with it, renews it."""
+    if tap.medium == "face":
+        connection.execute(
+            "INSERT INTO face_opening (account, at) VALUES (?, ?)", (tap.account, tap.at)
+        )
+    else:
+        connection.execute(
+            "INSERT OR REPLACE INTO pass_shown (account, at) VALUES (?, ?)", (tap.account, tap.at)
+        )
+
+
+class FaceHistory:
+    """What a gate remembers of an account's face; see ``gate.sight.History``."""
+
+    def __init__(
+        self,
+        connected: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        wall_clock: Callable[[], datetime],
+    ) -> None:
+        self._connected = connected
+        self._wall_clock = wall_clock
+
+    def facts(self, account: str) -> Facts:
+        """Raises ``OutboxError`` where it cannot be read: then a face alone opens nothing."""
+        since = format_utc(self._wall_clock() - A_DAY)
+        with self._connected() as connection:
+            today, since_pass = connection.execute(
+                "SELECT COUNT(*) FILTER (WHERE at > ?2), COUNT(*) FILTER (WHERE at > "
+                "COALESCE((SELECT at FROM pass_shown WHERE account = ?1), '')) "
+                "FROM face_opening WHERE account = ?1",
+                (account, since),
+            ).fetchone()
+            (not_live,) = connection.execute(
+                "SELECT COUNT(*) FROM not_live WHERE account = ? AND at > ?", (account, since)
+            ).fetchone()
+            (waiting,) = connection.execute(
+                "SELECT COUNT(*) FROM tap WHERE account = ? AND status = 'pending'", (account,)
+            ).fetchone()
+        return Facts(today, since_pass, not_live, waiting)
+
+    def note_not_live(self, account: str) -> None:
+        """Remember it for a day."""
+        now = self._wall_clock()
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO not_live VALUES (?, ?)", (account, format_utc(now)))
+            connection.execute("DELETE FROM not_live WHERE at < ?", (format_utc(now - A_DAY),))
+            connection.execute("COMMIT")

@@ -4,8 +4,9 @@
                             \\-> refused | second factor | already passed
 
 Only the nearest face in the gate's zone is ever looked at, one decision runs at a time,
-and one passage makes at most one tap. The state is a value, the clock is handed in, and
-nothing here opens a door: the loop carries the commands out.
+and one passage makes at most one tap, whatever was seen: a face, a pass, or both. The state
+is a value, the clock is handed in, and nothing here opens a door: the loop carries the
+commands out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gate.decision import AskSecondFactor, Decision, Open, Refuse, Wait
-from models.wire.tap import Evidence
+from gate.words import Word
+from models.wire.tap import AnyEvidence, Medium
 
 
 class Phase(StrEnum):
@@ -27,6 +29,7 @@ class Phase(StrEnum):
     REFUSED = "refused"
     SECOND_FACTOR = "second factor"
     ALREADY_PASSED = "already passed"
+    OUT_OF_SERVICE = "out of service"
 
 
 ENDED = frozenset({Phase.OPEN, Phase.REFUSED, Phase.SECOND_FACTOR, Phase.ALREADY_PASSED})
@@ -41,30 +44,40 @@ class Policy:
     rider who turns round, or two cameras' worth of frames, is charged once.
     """
 
-    clear_s: float = 1.0
+    clear_s: float = 0.6
     anti_passback_s: float = 300.0
+
+
+NO_FACE = 0
+"""The track of a pass that is shown while no face is in the zone; faces count from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The nearest face in the zone: its track and what is known about it so far."""
+    """The nearest face in the zone, or a pass: its track and what is known about it so far.
+
+    ``presented``: a pass or digits are shown. That is decided on also where the face alone
+    was decided before: a rider who is not recognised may show a pass.
+    """
 
     track_id: int
     decision: Decision
     positioned: bool = True  # False while the face is too far, turned away, too dark ...
+    presented: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """``ended`` are tracks whose passage is over: they are not looked at again, also after
-    somebody else stood nearer for a moment. ``passed`` maps an account to when it last opened
-    this gate, in seconds.
+    somebody else stood nearer for a moment. ``account`` is whose passage the door is open for.
+    ``passed`` maps an account to when it last opened this gate, in seconds.
     """
 
     phase: Phase = Phase.IDLE
     track_id: int | None = None
     last_seen_s: float = 0.0
     text: str = ""
+    account: str = ""
     ended: frozenset[int] = frozenset()
     passed: dict[str, float] = field(default_factory=dict)
 
@@ -74,7 +87,8 @@ class OpenDoor:
     """Record the tap, then open."""
 
     account: str
-    evidence: Evidence
+    evidence: AnyEvidence
+    medium: Medium = "face"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +101,6 @@ class Show:
 
 Command = OpenDoor | Show
 
-ALREADY_PASSED = "You have just passed here; you are not charged again."
-
 
 def may_decide(state: State, track_id: int) -> bool:
     """False for a track whose passage has ended: its face need not be embedded again."""
@@ -98,10 +110,10 @@ def may_decide(state: State, track_id: int) -> bool:
 def step(
     state: State, candidate: Candidate | None, now_s: float, policy: Policy
 ) -> tuple[State, tuple[Command, ...]]:
-    """Return the next state and what to do, given the nearest face seen at ``now_s``."""
+    """Return the next state and what to do, given who is seen or shown at ``now_s``."""
     if candidate is None or _someone_else_too_early(state, candidate, now_s, policy):
         return _nobody(state, now_s, policy)
-    if not may_decide(state, candidate.track_id):
+    if _is_decided(state, candidate):
         mine = candidate.track_id == state.track_id
         return (replace(state, last_seen_s=now_s) if mine else state), ()
     match candidate.decision:
@@ -112,8 +124,20 @@ def step(
             return _show(state, candidate, Phase.REFUSED, reason, now_s)
         case AskSecondFactor(reason=reason):
             return _show(state, candidate, Phase.SECOND_FACTOR, reason, now_s)
-        case Open(account=account, evidence=evidence):
-            return _open(state, candidate, account, evidence, now_s, policy)
+        case Open() as decision:
+            return _open(state, candidate, decision, now_s, policy)
+
+
+def _is_decided(state: State, candidate: Candidate) -> bool:
+    """A face is decided once; a pass as often as it is shown, but not while its door is open."""
+    if not candidate.presented:
+        return not may_decide(state, candidate.track_id)
+    decision = candidate.decision
+    return (
+        state.phase is Phase.OPEN
+        and isinstance(decision, Open)
+        and decision.account == state.account
+    )
 
 
 def _someone_else_too_early(
@@ -130,7 +154,7 @@ def _someone_else_too_early(
 def _nobody(state: State, now_s: float, policy: Policy) -> tuple[State, tuple[Command, ...]]:
     if state.phase is Phase.IDLE or now_s - state.last_seen_s < policy.clear_s:
         return state, ()
-    idle = replace(state, phase=Phase.IDLE, track_id=None, text="")
+    idle = replace(state, phase=Phase.IDLE, track_id=None, text="", account="")
     return idle, (Show(Phase.IDLE, ""),)
 
 
@@ -151,16 +175,12 @@ def _show(
 
 
 def _open(
-    state: State,
-    candidate: Candidate,
-    account: str,
-    evidence: Evidence,
-    now_s: float,
-    policy: Policy,
+    state: State, candidate: Candidate, decision: Open, now_s: float, policy: Policy
 ) -> tuple[State, tuple[Command, ...]]:
+    account = decision.account
     last_s = state.passed.get(account)
     if last_s is not None and now_s - last_s < policy.anti_passback_s:
-        return _show(state, candidate, Phase.ALREADY_PASSED, ALREADY_PASSED, now_s)
+        return _show(state, candidate, Phase.ALREADY_PASSED, Word.JUST_PASSED, now_s)
     recent = {
         other: at_s for other, at_s in state.passed.items() if now_s - at_s < policy.anti_passback_s
     }
@@ -168,7 +188,9 @@ def _open(
         Phase.OPEN,
         candidate.track_id,
         now_s,
+        account=account,
         ended=state.ended | {candidate.track_id},
         passed={**recent, account: now_s},
     )
-    return opened, (OpenDoor(account, evidence), Show(Phase.OPEN, ""))
+    command = OpenDoor(account, decision.evidence, decision.medium)
+    return opened, (command, Show(Phase.OPEN, ""))

@@ -14,3 +14,12 @@ data_option = click.option(
     show_default=True,
     help="The operator's data directory.",
 )
+
+models_option = click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("face-models"),
+    envvar="FACEFARE_MODELS",
+    show_default=True,
+    help="The folder for downloaded weights and your own model cards.",
+)

@@ -23,8 +23,11 @@ from facefare.desk import Credentials, Desk
 from facefare.setup import make_data
 from gate import client, run
 from gate.identity import GateFile, GateIdentity, load_identity, make_keys, save_identity
+from gate.liveness.check import LivenessCheck, NoCheck
 from models.access.gates import add_gate
-from models.access.staff import add_staff
+from models.access.invitations import invite_staff, join_path
+from models.access.staff import StaffRegister, add_staff
+from models.access.totp import read_key
 from models.database import open_sqlite
 from models.faces.engine import Engine
 from models.settings import DataDirectory
@@ -107,9 +110,18 @@ class Station:
         self._staff += 1
         name = f"ada-{self._staff}"
         added = add_staff(
-            self._access, name, PASSWORD, ["enroller", "service", "finance"], datetime.now(UTC)
+            StaffRegister(self._access, read_key(self.data.staff_key)),
+            name,
+            PASSWORD,
+            ["enroller", "service", "finance"],
+            datetime.now(UTC),
         )
         return Credentials(name, PASSWORD, added.totp_secret)
+
+    def invite(self, name: str, *roles: str) -> str:
+        """The path of the one-time link of a new member of staff."""
+        register = StaffRegister(self._access, read_key(self.data.staff_key))
+        return join_path(invite_staff(register, name, roles, datetime.now(UTC)))
 
     def enroll(self, photos: list[Path], amount: str = "50.00", name: str = "Rider") -> str:
         """Enroll through the pages; return the account."""
@@ -118,8 +130,8 @@ class Station:
             desk.top_up(account, amount)
         return account
 
-    def add_gate(self, name: str) -> GateIdentity:
-        """Provision a gate through the server."""
+    def add_gate(self, name: str, **settings: Any) -> GateIdentity:
+        """Provision a gate through the server; ``settings`` are those of ``gate.toml``."""
         code = add_gate(self._access, name, STATION, "in", datetime.now(UTC))
         directory = self.path / name
         signing_key, box_key = make_keys(directory)
@@ -137,16 +149,23 @@ class Station:
                 direction=answer.direction,
                 server=self.server,
                 enrollment_key=answer.enrollment_key.x,
+                **settings,
             ),
         )
         return load_identity(directory)
 
     def replay(
-        self, gate: GateIdentity, clip: Path, engine: Engine, **span: float
+        self,
+        gate: GateIdentity,
+        clip: Path,
+        engine: Engine,
+        check: LivenessCheck | None = None,
+        **span: float,
     ) -> tuple[run.Summary, str]:
         """Run the gate on a clip in this process; return the summary and what it said."""
         said = io.StringIO()
-        summary = run.replay(gate, clip, said, drain_s=20.0, engine=engine, **span)
+        eyes = run.Eyes(engine, check or NoCheck())
+        summary = run.replay(gate, clip, said, drain_s=20.0, eyes=eyes, **span)
         return summary, said.getvalue()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

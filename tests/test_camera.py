@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from gate.camera import FRAME_AGE_S_MAX, Camera, recorded
+from gate.camera import FRAME_AGE_S_MAX, Camera, Mount, PlayedClip, recorded
 from gate.errors import CameraError
+from gate.picture import LASTS_S, SENTENCES, CameraFault, PictureJudge
+from models.faces.engine import Frame
 
 
 def write_clip(path: Path, frames: int, fps: float = 20.0) -> None:
@@ -107,13 +110,189 @@ def test_a_slow_gate_sees_the_newest_frame_and_never_an_old_one(network_camera: 
     assert min(np.diff(seen)) > 3, "frames were queued"
 
 
-def test_a_camera_that_is_not_there_is_refused_at_once() -> None:
-    with pytest.raises(CameraError, match="gives no picture; check the cable"):
-        Camera("http://127.0.0.1:9/none").start()
+def watched(camera: Camera, seconds: float) -> list[CameraFault | None]:
+    """What is wrong with the camera, asked over and over."""
+    until, faults = time.monotonic() + seconds, []
+    while time.monotonic() < until:
+        camera.next(0.05)
+        faults.append(camera.fault)
+    return faults
 
 
-def test_a_cameras_password_is_in_no_message() -> None:
-    with pytest.raises(CameraError) as caught:
-        Camera("http://guard:secret@127.0.0.1:9/stream").start()
-    assert "secret" not in str(caught.value)
-    assert "127.0.0.1:9" in str(caught.value)
+def test_a_camera_that_is_not_there_is_named_and_tried_again() -> None:
+    camera = Camera("http://guard:secret@127.0.0.1:9/stream")
+    camera.start()
+    try:
+        faults = watched(camera, 2.6)
+    finally:
+        camera.stop()
+    assert faults[0] is None
+    assert faults[-1] is CameraFault.UNPLUGGED
+    said = SENTENCES[CameraFault.UNPLUGGED].format(camera.name)
+    assert "127.0.0.1:9/stream gives no picture; check the cable" in said
+    assert "secret" not in said
+
+
+class Scripted:
+    """A source that gives what the test says: a picture, or None for an end."""
+
+    def __init__(self, pictures: Iterator[Frame | None]) -> None:
+        self._pictures = pictures
+
+    def read(self) -> tuple[bool, Frame]:
+        time.sleep(0.03)
+        picture = next(self._pictures)
+        return (False, NOTHING) if picture is None else (True, picture)
+
+    def release(self) -> None:
+        return
+
+
+NOTHING = np.zeros((48, 64, 3), np.uint8)
+
+
+def lively(number: int) -> Frame:
+    """A picture with something in it, and a sensor's noise."""
+    grains = np.random.default_rng(number).integers(0, 12, (48, 64, 3)).astype(np.uint8)
+    return np.asarray(np.linspace(30, 200, 64, dtype=np.uint8)[None, :, None] + grains, np.uint8)
+
+
+def level(luma: int) -> Callable[[int], Frame]:
+    def picture(number: int) -> Frame:
+        grains = np.random.default_rng(number).integers(-2, 3, (48, 64, 3))
+        return np.clip(luma + grains, 0, 255).astype(np.uint8)
+
+    return picture
+
+
+def stuck(number: int) -> Frame:
+    return lively(0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "picture"),
+    [
+        (CameraFault.BLACK, level(3)),
+        (CameraFault.OVER_EXPOSED, level(254)),
+        (CameraFault.BLOCKED, level(120)),
+        (CameraFault.FROZEN, stuck),
+    ],
+)
+def test_a_fault_is_named_once_it_has_lasted_and_is_over_with_the_first_good_picture(
+    fault: CameraFault, picture: Callable[[int], Frame]
+) -> None:
+    judge = PictureJudge()
+    assert {judge.take(lively(number), number / 30) for number in range(60)} == {None}
+    found = [judge.take(picture(number), number / 30) for number in range(60, 260)]
+    first = found.index(fault)
+    assert set(found[:first]) == {None}
+    assert set(found[first:]) == {fault}
+    assert LASTS_S[fault] <= (first + 1) / 30 <= LASTS_S[fault] + 0.1
+    assert judge.take(lively(999), 999 / 30) is None
+
+
+def test_a_rider_in_black_before_the_lens_is_no_fault() -> None:
+    judge = PictureJudge()
+    found = [judge.take(level(3)(number), number / 30) for number in range(45)]
+    found += [judge.take(lively(number), number / 30) for number in range(45, 60)]
+    assert set(found) == {None}
+
+
+def test_an_unplugged_camera_is_named_and_works_again_when_it_is_plugged_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gate.camera.LOST_AFTER_S", 0.3)
+    plugged = threading.Event()
+    plugged.set()
+
+    def pictures() -> Iterator[Frame | None]:
+        for number in count():
+            yield lively(number) if plugged.is_set() else None
+
+    camera = Camera("0")
+    camera._open = lambda: Scripted(pictures()) if plugged.is_set() else None
+    camera.start()
+    try:
+        assert camera.next(1.0) is not None
+        plugged.clear()
+        assert watched(camera, 1.0)[-1] is CameraFault.UNPLUGGED
+        plugged.set()
+        assert watched(camera, 1.5)[-1] is None
+        assert camera.next(0.5) is not None
+    finally:
+        camera.stop()
+
+
+def test_a_faulty_cameras_pictures_are_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is recognised by a picture that stands still."""
+    monkeypatch.setitem(LASTS_S, CameraFault.FROZEN, 0.2)
+    camera = Camera("0")
+    camera._open = lambda: Scripted(stuck(number) for number in count())
+    camera.start()
+    try:
+        watched(camera, 0.6)
+        assert camera.fault is CameraFault.FROZEN
+        assert camera.next(0.3) is None
+    finally:
+        camera.stop()
+
+
+def marked() -> Frame:
+    """A picture (BGR) with a white upper left corner."""
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:10, :10] = 255
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("rotation", "shape", "corner"),
+    [
+        (0, (40, 60), (0, 0)),
+        (90, (60, 40), (0, -1)),
+        (180, (40, 60), (-1, -1)),
+        (270, (60, 40), (-1, 0)),
+    ],
+)
+def test_a_camera_may_hang_any_way_round(
+    rotation: int, shape: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    frame = Mount(rotation).upright(marked())
+    assert frame.shape[:2] == shape
+    assert frame[corner].tolist() == [255, 255, 255]
+    assert frame.flags.c_contiguous
+
+
+def test_only_the_region_is_looked_at() -> None:
+    assert Mount(0, (0.0, 0.0, 0.5, 0.25)).upright(marked()).shape == (10, 30, 3)
+    turned = Mount(90, (0.75, 0.0, 1.0, 0.25)).upright(marked())
+    assert turned.shape == (15, 10, 3)
+    assert turned[0, -1].tolist() == [255, 255, 255], "the region is of the upright picture"
+
+
+def test_a_clip_played_in_real_time_loses_what_a_slow_gate_has_no_time_for(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48)
+    )
+    for number in range(45):
+        writer.write(lively(number))
+    writer.release()
+    played = PlayedClip(tmp_path / "clip.mp4")
+    camera = Camera.playing(played)
+    camera.start()
+    started, ages, seen = time.monotonic(), [], 0
+    while not camera.ended:
+        timed = camera.next(0.5)
+        if timed is not None:
+            ages.append(time.monotonic() - timed.at_s)
+            seen += 1
+            time.sleep(0.1)
+    camera.stop()
+    assert 1.4 <= time.monotonic() - started <= 3.0
+    assert 8 <= seen <= 16
+    assert seen + camera.replaced + camera.too_old in range(40, 46)
+    assert max(ages) <= FRAME_AGE_S_MAX
+
+
+def test_a_clip_to_be_played_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="there is no clip at"):
+        PlayedClip(tmp_path / "none.mp4")

@@ -164,9 +164,9 @@ def test_an_empty_deny_list_is_a_deny_list(identity: GateIdentity, client: Clien
 def test_only_a_near_face_inside_the_zone_is_seen(identity: GateIdentity) -> None:
     frame = np.zeros((480, 640, 3), np.uint8)
     zone = identity.file.model_copy(update={"zone": (0.25, 0.0, 0.75, 1.0)})
-    assert zone.sees(Box(270, 100, 370, 200), frame)
-    assert not zone.sees(Box(0, 100, 100, 200), frame), "beside the zone"
-    assert not zone.sees(Box(300, 100, 360, 160), frame), "60 of 640 px: walking past"
+    assert zone.sees(Box(270, 100, 380, 210), frame)
+    assert not zone.sees(Box(0, 100, 110, 210), frame), "beside the zone"
+    assert not zone.sees(Box(270, 100, 370, 200), frame), "100 of 640 px: walking past"
 
 
 def test_a_delivery_thread_outlives_what_nobody_expected() -> None:

@@ -7,18 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gate.liveness.check import Finding, LivenessScore
-from gate.liveness.risk import (
-    DISPUTED,
-    ENOUGH_TODAY,
-    NOT_CONFIRMED,
-    SAFE,
-    SHOW_AGAIN,
-    TOO_MUCH,
-    TOO_MUCH_TODAY,
-    Facts,
-    Limits,
-    reason_for_pass,
-)
+from gate.liveness.risk import SAFE, Facts, Limits, reason_for_pass
+from gate.words import Word
 from models.money import Money, MoneyError
 
 SURE = LivenessScore(Finding.LIVE, 0.98, 5.0)
@@ -46,21 +36,21 @@ def test_what_was_not_found_live_needs_the_pass_whatever_the_limits(finding: Fin
 
 
 def test_after_a_dispute_only_the_pass_opens() -> None:
-    assert reason_for_pass(replace(FIRST, disputed=True), SURE) == DISPUTED
+    assert reason_for_pass(replace(FIRST, disputed=True), SURE) == Word.DISPUTED
 
 
 def test_a_picture_is_not_tried_until_it_gets_in() -> None:
     assert reason_for_pass(replace(FIRST, not_live_today=2), SURE) is None
-    assert reason_for_pass(replace(FIRST, not_live_today=3), SURE) == NOT_CONFIRMED
+    assert reason_for_pass(replace(FIRST, not_live_today=3), SURE) == Word.NOT_CONFIRMED
 
 
 @pytest.mark.parametrize(
     ("score", "rides", "reason"),
     [
         (SURE, SAFE.openings_a_day - 1, None),
-        (SURE, SAFE.openings_a_day, ENOUGH_TODAY),
+        (SURE, SAFE.openings_a_day, Word.ENOUGH_TODAY),
         (WEAK, 1, None),
-        (WEAK, 2, ENOUGH_TODAY),
+        (WEAK, 2, Word.ENOUGH_TODAY),
     ],
 )
 def test_openings_in_a_day_are_limited_and_weak_liveness_gets_two(
@@ -71,17 +61,17 @@ def test_openings_in_a_day_are_limited_and_weak_liveness_gets_two(
 
 def test_the_pass_is_due_again_after_so_many_openings() -> None:
     assert reason_for_pass(replace(FIRST, openings_since_pass=39), SURE) is None
-    assert reason_for_pass(replace(FIRST, openings_since_pass=40), SURE) == SHOW_AGAIN
-    assert reason_for_pass(replace(FIRST, openings_since_pass=10), WEAK) == SHOW_AGAIN
+    assert reason_for_pass(replace(FIRST, openings_since_pass=40), SURE) == Word.SHOW_AGAIN
+    assert reason_for_pass(replace(FIRST, openings_since_pass=10), WEAK) == Word.SHOW_AGAIN
 
 
 @pytest.mark.parametrize(
     ("cost", "today", "since_pass", "reason"),
     [
         (10, 10, 90, None),
-        (11, 0, 0, TOO_MUCH),
-        (10, 11, 0, TOO_MUCH_TODAY),
-        (10, 10, 91, SHOW_AGAIN),
+        (11, 0, 0, Word.TOO_MUCH),
+        (10, 11, 0, Word.TOO_MUCH_TODAY),
+        (10, 10, 91, Word.SHOW_AGAIN),
     ],
 )
 def test_money_is_limited_per_ride_day_and_account(
@@ -96,13 +86,13 @@ def test_money_is_limited_per_ride_day_and_account(
 def test_weak_liveness_gets_a_quarter_of_the_money() -> None:
     facts = replace(FIRST, ride_cost=yuan(2), spent_today=yuan(0), spent_since_pass=yuan(0))
     assert reason_for_pass(facts, WEAK, PRICED) is None
-    assert reason_for_pass(replace(facts, ride_cost=yuan(3)), WEAK, PRICED) == TOO_MUCH
+    assert reason_for_pass(replace(facts, ride_cost=yuan(3)), WEAK, PRICED) == Word.TOO_MUCH
 
 
 def test_an_amount_nobody_knows_exceeds_a_limit_that_is_set() -> None:
-    assert reason_for_pass(FIRST, SURE, PRICED) == TOO_MUCH
+    assert reason_for_pass(FIRST, SURE, PRICED) == Word.TOO_MUCH
     known = replace(FIRST, ride_cost=yuan(2))
-    assert reason_for_pass(known, SURE, PRICED) == TOO_MUCH_TODAY
+    assert reason_for_pass(known, SURE, PRICED) == Word.TOO_MUCH_TODAY
 
 
 def test_amounts_of_two_currencies_are_never_compared() -> None:
@@ -112,10 +102,21 @@ def test_amounts_of_two_currencies_are_never_compared() -> None:
 
 
 def test_an_operator_may_allow_no_ride_by_face_at_all() -> None:
-    assert reason_for_pass(FIRST, SURE, Limits(openings_a_day=0)) == ENOUGH_TODAY
-    assert reason_for_pass(FIRST, WEAK, Limits(openings_a_day=0)) == ENOUGH_TODAY
+    assert reason_for_pass(FIRST, SURE, Limits(openings_a_day=0)) == Word.ENOUGH_TODAY
+    assert reason_for_pass(FIRST, WEAK, Limits(openings_a_day=0)) == Word.ENOUGH_TODAY
 
 
 def test_the_policy_is_told_in_words() -> None:
     text = " ".join(PRICED.lines())
     assert "8 times a day" in text and "25%" in text and "CN¥10.00 a ride" in text
+
+
+def test_without_a_connection_a_face_opens_a_few_times_and_then_not_at_all() -> None:
+    assert reason_for_pass(replace(FIRST, waiting=3), SURE) is None
+    assert reason_for_pass(replace(FIRST, waiting=4), SURE) == Word.OFFLINE_LIMIT
+    assert reason_for_pass(replace(FIRST, deny_list_h=23.9), SURE) is None
+    assert reason_for_pass(replace(FIRST, deny_list_h=24.1), SURE) == Word.PASS_ONLY
+
+
+def test_a_look_alikes_face_is_never_enough() -> None:
+    assert reason_for_pass(replace(FIRST, look_alike=True), SURE) == Word.ENTER_DIGITS

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gate.camera import TimedFrame, recorded
-from gate.liveness.measuring import calibrate_clips
+from gate.liveness.check import Finding, LivenessScore
+from gate.liveness.measuring import calibrated, follow, is_live, judged
 from gate.liveness.rigid import Rigidity
 from gate.liveness.thresholds import (
     LIVE_TRACKS_MIN,
@@ -61,10 +62,23 @@ def test_too_few_riders_are_refused() -> None:
 def test_a_real_clip_is_one_rider(engine: DlibEngine, data: Path) -> None:
     clip = data / "clips" / "speakers" / "source_s32.mp4"
     piece: list[TimedFrame] = [timed for timed in recorded(clip) if timed.at_s < 1.3]
-    counted: list[int] = []
+    histories = judged(follow(piece, engine, None, Rigidity()))
+    assert len(histories) == 1
+    assert is_live(histories[0], SHIPPED)
     with pytest.raises(NotCalibrated, match="1 live riders were recorded"):
-        calibrate_clips([piece, []], engine, None, Rigidity(), counted.append)
-    assert counted == [1, 1]
+        calibrated(histories, [])
+
+
+def history(pair: float, stirring: float) -> list[LivenessScore]:
+    return [LivenessScore(Finding.LOOKING, pair, stirring)]
+
+
+def test_a_calibration_says_whom_it_would_ask_and_what_it_would_let_in() -> None:
+    living = [*[history(0.9, 3.0)] * 39, history(0.9, 0.5)]
+    found = calibrated(living, [history(0.9, 0.4), history(0.9, 5.0), history(0.01, 5.0)])
+    assert (found.riders, found.asked) == (40, 1)
+    assert (found.pictures, found.opened) == (3, 1)
+    assert calibrated(living, []).opened is None
 
 
 def test_thresholds_are_kept_and_read_again(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from uuid6 import uuid7
 
 from gate.errors import OutboxError
+from gate.liveness.risk import Facts
 from gate.outbox import KEPT_AFTER_ANSWER, Counts, Outbox
 from models.wire.keys import load_signing_key, save_private_key
 from models.wire.tap import FIRST_PREV, Evidence, Tap, check_tap, tap_hash
+from models.wire.times import format_utc
 
 
 def make_tap(seq: int, prev: str) -> Tap:
@@ -109,14 +113,14 @@ def test_a_tap_that_cannot_be_built_leaves_nothing(tmp_path: Path, key: Ed25519P
 def test_an_outbox_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     blocked = tmp_path / "outbox.sqlite"
     blocked.mkdir()
-    with pytest.raises(OutboxError, match="cannot be opened"):
+    with pytest.raises(OutboxError, match="cannot be used"):
         Outbox(blocked)
 
 
 def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "outbox.sqlite"
     file.write_bytes(b"not a database at all, but long enough to be read as one" * 40)
-    with pytest.raises(OutboxError, match="cannot be opened"):
+    with pytest.raises(OutboxError, match="cannot be used"):
         Outbox(file)
 
 
@@ -159,3 +163,42 @@ def test_killed_at_random_moments_every_tap_that_was_reported_is_there_once(
     kept = [tap.tap_id for tap in chain_of(Outbox(tmp_path / "outbox.sqlite"), key)]
     assert len(kept) == len(set(kept))
     assert set(reported) <= set(kept)
+
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def tap_of(medium: str, at: datetime) -> Callable[[int, str], Tap]:
+    def build(seq: int, prev: str) -> Tap:
+        return make_tap(seq, prev).model_copy(update={"medium": medium, "at": format_utc(at)})
+
+    return build
+
+
+def test_a_faces_openings_are_counted_until_the_pass_is_shown(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    history = outbox.history(lambda: NOON)
+    for hours in (40, 30, 3, 2):
+        outbox.append(tap_of("face", NOON - timedelta(hours=hours)), key)
+    assert history.facts("a" * 32) == Facts(openings_today=2, openings_since_pass=4, waiting=4)
+    outbox.append(tap_of("face+pass", NOON - timedelta(hours=1)), key)
+    outbox.append(tap_of("face", NOON), key)
+    assert history.facts("a" * 32) == Facts(openings_today=3, openings_since_pass=1, waiting=6)
+    assert history.facts("b" * 32) == Facts(openings_today=0, openings_since_pass=0)
+
+
+def test_findings_against_a_face_are_remembered_for_a_day(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    outbox.history(lambda: NOON - timedelta(hours=25)).note_not_live("a" * 32)
+    outbox.history(lambda: NOON - timedelta(hours=2)).note_not_live("a" * 32)
+    assert outbox.history(lambda: NOON).facts("a" * 32).not_live_today == 1
+
+
+def test_what_a_face_did_a_month_ago_is_forgotten(tmp_path: Path, key: Ed25519PrivateKey) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    outbox.append(tap_of("face", NOON - timedelta(days=31)), key)
+    newest = outbox.append(tap_of("face", NOON), key)
+    outbox.settle([(newest.tap_id, "accepted", "{}")])
+    assert outbox.history(lambda: NOON).facts("a" * 32).openings_since_pass == 1

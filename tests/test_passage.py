@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gate.decision import AskSecondFactor, Decision, Open, Refuse, Wait
 from gate.passage import (
-    ALREADY_PASSED,
+    NO_FACE,
     Candidate,
     Command,
     OpenDoor,
@@ -15,7 +15,8 @@ from gate.passage import (
     may_decide,
     step,
 )
-from models.wire.tap import Evidence
+from gate.words import Word
+from models.wire.tap import Evidence, PassEvidence
 
 POLICY = Policy(clear_s=1.0, anti_passback_s=300.0)
 EVIDENCE = Evidence(
@@ -77,7 +78,7 @@ def test_a_rider_whose_track_breaks_is_not_charged_again() -> None:
         (3.5, sees(2, opens(ANNA))),
     )
     assert doors(commands) == [ANNA]
-    assert commands[-1] == Show(Phase.ALREADY_PASSED, ALREADY_PASSED)
+    assert commands[-1] == Show(Phase.ALREADY_PASSED, Word.JUST_PASSED)
 
 
 def test_after_the_anti_passback_time_the_rider_may_pass_again() -> None:
@@ -161,3 +162,47 @@ def test_an_ended_passage_asks_for_no_more_embeddings() -> None:
     assert may_decide(opened, 2)
     looking, _ = step(State(), sees(1, Wait("Look at the camera.")), 0.0, POLICY)
     assert may_decide(looking, 1)
+
+
+PASS = PassEvidence(pass_hash="ab" * 32)
+
+
+def shows(decision: Decision, track_id: int = NO_FACE) -> Candidate:
+    return Candidate(track_id, decision, presented=True)
+
+
+def test_a_pass_opens_without_a_face_and_once_while_it_is_held_up() -> None:
+    held = shows(Open(ANNA, PASS, "pass"))
+    commands = play(*((at_s / 10, held) for at_s in range(30)))
+    assert commands == [OpenDoor(ANNA, PASS, "pass"), Show(Phase.OPEN, "")]
+
+
+def test_a_rider_who_is_not_recognised_may_show_a_pass() -> None:
+    commands = play(
+        (0.0, sees(1, Refuse("Not recognised."))),
+        (0.5, shows(Open(ANNA, PASS, "pass"), track_id=1)),
+        (0.6, sees(1, Wait(""))),
+    )
+    assert commands[1:] == [OpenDoor(ANNA, PASS, "pass"), Show(Phase.OPEN, "")]
+
+
+def test_whatever_is_shown_one_passage_makes_one_tap() -> None:
+    by_face_then_pass = play((0.0, sees(1, opens(ANNA))), (0.1, shows(Open(ANNA, PASS, "pass"), 1)))
+    by_pass_then_face = play((0.0, shows(Open(ANNA, PASS, "pass"), 1)), (0.1, sees(1, opens(ANNA))))
+    assert doors(by_face_then_pass) == doors(by_pass_then_face) == [ANNA]
+
+
+def test_a_refused_pass_may_be_followed_by_a_good_one() -> None:
+    commands = play(
+        (0.0, shows(Refuse("This pass has expired."))),
+        (1.0, shows(Open(BORIS, PASS, "pass"))),
+    )
+    assert commands[0] == Show(Phase.REFUSED, "This pass has expired.")
+    assert doors(commands) == [BORIS]
+
+
+def test_the_next_riders_pass_waits_until_the_first_has_gone() -> None:
+    next_one = shows(Open(BORIS, PASS, "pass"), track_id=2)
+    commands = play((0.0, sees(1, opens(ANNA))), (0.5, next_one), (1.6, next_one))
+    assert doors(commands) == [ANNA, BORIS]
+    assert doors(play((0.0, sees(1, opens(ANNA))), (0.5, next_one))) == [ANNA]

@@ -1,6 +1,6 @@
 """What the gate asks of a liveness check, and what it is told.
 
-    observe(frame, track, now_s)    for the track that is embedded, at every searched frame
+    observe(frame, track, now_s, waiting)    for the nearest face, at every frame
     score(track_id) -> LivenessScore    finding, figures, and the reason in words
 
     LOOKING -> LIVE | PICTURE | STILL
@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from gate.words import Word
 from models.faces.engine import Frame
 from models.faces.tracking import Track
 
 
 class Finding(StrEnum):
-    """What is known about a track so far; all but ``LOOKING`` are final."""
+    """What is known about a track so far; in the zone all but ``LOOKING`` are final."""
 
     LOOKING = "looking"
     LIVE = "live"
@@ -29,15 +30,12 @@ class Finding(StrEnum):
 
 
 REASONS: dict[Finding, str] = {
-    Finding.LOOKING: "Look at the camera.",
+    Finding.LOOKING: Word.HOLD_STILL,
     Finding.LIVE: "",
-    Finding.PICTURE: "The camera could not confirm a living face. Please show your pass.",
-    Finding.STILL: "The camera saw no natural movement. Please show your pass.",
+    Finding.PICTURE: Word.NOT_LIVE,
+    Finding.STILL: Word.NO_MOVEMENT,
 }
 """What the kiosk tells the rider; it accuses nobody, since a live rider may get it too."""
-
-MOVE_A_LITTLE = "Look at the camera and nod a little, or show your pass."
-"""For a rider who has stood still for a second: an offer, never a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class LivenessScore:
     def reason(self) -> str:
         """What to tell the rider."""
         if self.finding is Finding.LOOKING and self.stirring is not None:
-            return MOVE_A_LITTLE
+            return Word.MOVE_A_LITTLE
         return REASONS[self.finding]
 
     @property
@@ -70,8 +68,19 @@ class LivenessScore:
 class LivenessCheck(Protocol):
     """Gathers evidence about tracks; one instance belongs to one camera and one thread."""
 
-    def observe(self, frame: Frame, track: Track, now_s: float) -> None:
-        """Take the track's face as it is in ``frame``; a view that is not usable is passed over."""
+    def looks_at(self, track_id: int, now_s: float, waiting: bool = True) -> bool:
+        """False where a view of the track now would change nothing."""
+        ...
+
+    def observe(self, frame: Frame, track: Track, now_s: float, waiting: bool = True) -> None:
+        """Take the track's face as it is in ``frame``; a view that is not usable is passed over.
+
+        ``waiting``: the rider stands in the zone. Then a finding is final.
+        """
+        ...
+
+    def drop(self, track_id: int) -> None:
+        """Forget the track: what was seen of it belonged to another face."""
         ...
 
     def forget(self, now_s: float) -> None:
@@ -86,8 +95,15 @@ class LivenessCheck(Protocol):
 class NoCheck:
     """The operator runs no check, and every tap says so: its liveness is null."""
 
-    def observe(self, frame: Frame, track: Track, now_s: float) -> None:
+    def looks_at(self, track_id: int, now_s: float, waiting: bool = True) -> bool:
+        """There is nothing to look for."""
+        return False
+
+    def observe(self, frame: Frame, track: Track, now_s: float, waiting: bool = True) -> None:
         """Look at nothing."""
+
+    def drop(self, track_id: int) -> None:
+        """Nothing was kept."""
 
     def forget(self, now_s: float) -> None:
         """Nothing was kept."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gate.errors import NotReady
 from gate.liveness.check import LivenessCheck, NoCheck
 from gate.liveness.fused import FusedCheck
 from gate.liveness.minifasnet import LivenessPair
 from gate.liveness.rigid import Rigidity
-from gate.liveness.thresholds import LivenessThreshold
+from gate.liveness.thresholds import LivenessThreshold, load_threshold
+from models.faces.cards import CardError
+from models.faces.errors import ModelFileError
 
 CHOICES: dict[str, str] = {
     "full": "prints, screens and moved stills are asked for the pass; needs the MiniFASNet weights",
@@ -34,3 +37,19 @@ def make_check(choice: str, models: Path, threshold: LivenessThreshold) -> Liven
         Rigidity() if choice in ("full", "still") else None,
         threshold,
     )
+
+
+def chosen_check(choice: str, models: Path, threshold: Path) -> LivenessCheck:
+    """The check of ``choice`` with the camera's own thresholds, where it was calibrated.
+
+    Raises ``NotReady`` with how to get what is missing, or to do without it knowingly, and
+    ``NotCalibrated`` for a threshold file that cannot be used.
+    """
+    try:
+        return make_check(choice, models, load_threshold(threshold))
+    except (ModelFileError, CardError) as error:
+        raise NotReady(
+            f"the liveness check {choice!r} cannot be made: {error}. Until the weights are there, "
+            f"--liveness still does without them ({CHOICES['still']}), and --liveness off does "
+            f"without any check ({CHOICES['off']})"
+        ) from error

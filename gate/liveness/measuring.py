@@ -1,26 +1,30 @@
 """Run the check over recordings without deciding: what did each person's track reach?
 
 ``facefare gate calibrate-liveness`` feeds it the site's own live riders, the benchmark
-attacks as well. Everything is as at the gate: the nearest face counts, the same clock, the
-same deadlines; only no threshold is ever reached.
+attacks as well. Everything is as at the gate: the nearest face counts, it waits once it is
+in the zone, the same clock, the same deadlines; only no threshold is ever reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from gate.camera import TimedFrame
-from gate.liveness.check import Finding, LivenessScore
+from gate.liveness.check import LivenessScore
 from gate.liveness.fused import FusedCheck, Pair
 from gate.liveness.rigid import Rigidity
-from gate.liveness.thresholds import LivenessThreshold, LiveTrack, calibrate
+from gate.liveness.thresholds import LivenessThreshold, LiveTrack, calibrate, set_under
 from models.faces.engine import Engine
 from models.faces.tracking import Tracker, nearest
 
 OUT_OF_REACH = LivenessThreshold(pair_min=float("inf"), stirring_min=float("inf"))
 
+FACE_SHARE_MIN = 0.16
+"""The gate's own default."""
+
 History = list[LivenessScore]
-"""What was known of one track after each look, until its time was up."""
+"""What was known of one track after each look in the zone, until its time was up."""
 
 
 def follow(
@@ -28,25 +32,29 @@ def follow(
     engine: Engine,
     pair: Pair | None,
     rigidity: Rigidity | None,
-    detect_every: int = 3,
+    face_share_min: float = FACE_SHARE_MIN,
 ) -> list[History]:
-    """The histories of all tracks that were the nearest face at some time."""
+    """The histories of all tracks that were the nearest face and stood in the zone.
+
+    The zone is the whole picture, from a face of ``face_share_min`` of its width on.
+    """
     check = FusedCheck(pair, rigidity, OUT_OF_REACH)
-    tracker = Tracker(engine, fused_frames=1, detect_every=detect_every)
+    tracker = Tracker(engine, fused_frames=1)
     histories: dict[int, History] = {}
     for timed in frames:
-        if not tracker.observe(timed.frame, timed.at_s):
-            continue
+        searched = tracker.observe(timed.frame, timed.at_s)
         track = nearest(tracker.tracks)
         if track is None:
             continue
-        check.observe(timed.frame, track, timed.at_s)
-        score = check.score(track.track_id)
-        if score is None:
+        waiting = track.face.box.width >= face_share_min * timed.frame.shape[1]
+        if not check.looks_at(track.track_id, timed.at_s, waiting):
             continue
-        history = histories.setdefault(track.track_id, [])
-        if not history or history[-1].finding is Finding.LOOKING:
-            history.append(score)
+        if not searched:
+            tracker.follow(timed.frame, track)
+        check.observe(timed.frame, track, timed.at_s, waiting)
+        score = check.score(track.track_id)
+        if score is not None and waiting and track.quality.usable:
+            histories.setdefault(track.track_id, []).append(score)
     return list(histories.values())
 
 
@@ -68,23 +76,33 @@ def reached(history: History) -> LiveTrack:
     )
 
 
-def calibrate_clips(
-    clips: Iterable[Iterable[TimedFrame]],
-    engine: Engine,
-    pair: Pair | None,
-    rigidity: Rigidity | None,
-    on_track: Callable[[int], None] = lambda tracks: None,
-) -> LivenessThreshold:
-    """Thresholds from recordings of live riders walking up to this camera.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Thresholds from this camera's living riders, and what is known about them.
 
-    Tracks too short to be judged (somebody passing by) are left out. ``on_track`` is called
-    with the number of tracks so far. Raises ``NotCalibrated`` where there are too few.
+    ``asked`` of ``riders`` would be asked for the pass, each with the thresholds that the
+    others make. ``opened`` of ``pictures`` would open: None where no pictures were recorded.
     """
-    tracks: list[LiveTrack] = []
-    for clip in clips:
-        for history in follow(clip, engine, pair, rigidity):
-            best = reached(history)
-            if rigidity is None or best.stirring is not None:
-                tracks.append(best)
-        on_track(len(tracks))
-    return calibrate(tracks)
+
+    threshold: LivenessThreshold
+    riders: int
+    asked: int
+    pictures: int
+    opened: int | None
+
+
+def judged(histories: Iterable[History]) -> list[History]:
+    """Those that were seen long enough; somebody who only passes by says nothing."""
+    return [history for history in histories if reached(history).stirring is not None]
+
+
+def calibrated(living: Sequence[History], pictures: Sequence[History]) -> Calibration:
+    """Set the thresholds; raise ``NotCalibrated`` where there are too few living riders."""
+    tracks = [reached(history) for history in living]
+    threshold = calibrate(tracks)
+    asked = 0
+    for number, history in enumerate(living):
+        others = [*tracks[:number], *tracks[number + 1 :]]
+        asked += not is_live(history, set_under(others))
+    opened = sum(is_live(history, threshold) for history in pictures) if pictures else None
+    return Calibration(threshold, len(living), asked, len(pictures), opened)

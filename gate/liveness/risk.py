@@ -13,14 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gate.liveness.check import Finding, LivenessScore
+from gate.words import Word
 from models.money import Money
-
-DISPUTED = "A ride on your account is being looked into. Please show your pass."
-ENOUGH_TODAY = "That is enough rides by face for today. Please show your pass."
-SHOW_AGAIN = "Please show your pass this once; after that your face is enough again."
-NOT_CONFIRMED = "Your face could not be confirmed several times today. Please show your pass."
-TOO_MUCH = "This ride may cost more than a face alone may pay. Please show your pass."
-TOO_MUCH_TODAY = "Today's rides by face reach their limit. Please show your pass."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +25,9 @@ class Limits:
     and since its pass was last shown. Where riders tap off as well, a ride is two openings.
     ``weak_part`` of every limit holds where liveness was weak. ``not_live_a_day``: after so many
     findings against an account's face today its face opens nothing, since a picture that gets in
-    once in thirty times is simply shown thirty times.
+    once in thirty times is simply shown thirty times. ``offline_openings_max`` are the openings
+    of one account that may wait for the ledger; ``pass_only_after_h`` is how old the deny list
+    may be, in hours.
     """
 
     ride_max: Money | None = None
@@ -41,6 +37,8 @@ class Limits:
     openings_since_pass: int = 40
     not_live_a_day: int = 3
     weak_part: float = 0.25
+    offline_openings_max: int = 4
+    pass_only_after_h: float = 24.0
 
     def lines(self) -> tuple[str, ...]:
         """The policy in words, as the gate's status prints it."""
@@ -51,6 +49,8 @@ class Limits:
             f"{self.openings_since_pass} times before the pass is asked for",
             *amounts,
             f"where liveness is weak, {self.weak_part:.0%} of that",
+            f"without a connection, {self.offline_openings_max} times, and not at all after "
+            f"{self.pass_only_after_h:g} hours",
             "after a dispute, where no living face was found, or after "
             f"{self.not_live_a_day} such findings in a day: only with the pass",
         )
@@ -65,13 +65,18 @@ class Facts:
 
     ``not_live_today``: how often this account's face was found to be a picture or still.
     ``ride_cost``: the most this ride can cost. ``spent_today`` and ``spent_since_pass``: by
-    face. ``disputed``: the rider disputes a ride, or staff reported one.
+    face. ``disputed``: the rider disputes a ride, or staff reported one. ``waiting``: taps of
+    this account that the ledger has not answered. ``deny_list_h``: the deny list's age, hours.
+    ``look_alike``: another rider's face is too close to this one, as enrollment found.
     """
 
     openings_today: int
     openings_since_pass: int
     not_live_today: int = 0
+    waiting: int = 0
+    deny_list_h: float = 0.0
     disputed: bool = False
+    look_alike: bool = False
     ride_cost: Money | None = None
     spent_today: Money | None = None
     spent_since_pass: Money | None = None
@@ -86,20 +91,26 @@ def reason_for_pass(facts: Facts, liveness: LivenessScore, limits: Limits = SAFE
     if liveness.finding is not Finding.LIVE:
         return liveness.reason
     if facts.disputed:
-        return DISPUTED
+        return Word.DISPUTED
+    if facts.look_alike:
+        return Word.ENTER_DIGITS
     if facts.not_live_today >= limits.not_live_a_day:
-        return NOT_CONFIRMED
+        return Word.NOT_CONFIRMED
+    if facts.deny_list_h > limits.pass_only_after_h:
+        return Word.PASS_ONLY
+    if facts.waiting >= limits.offline_openings_max:
+        return Word.OFFLINE_LIMIT
     part = limits.weak_part if liveness.weak else 1.0
     if facts.openings_today >= _openings(limits.openings_a_day, part):
-        return ENOUGH_TODAY
+        return Word.ENOUGH_TODAY
     if facts.openings_since_pass >= _openings(limits.openings_since_pass, part):
-        return SHOW_AGAIN
+        return Word.SHOW_AGAIN
     if _exceeds(limits.ride_max, part, facts.ride_cost):
-        return TOO_MUCH
+        return Word.TOO_MUCH
     if _exceeds(limits.day_max, part, facts.spent_today, facts.ride_cost):
-        return TOO_MUCH_TODAY
+        return Word.TOO_MUCH_TODAY
     if _exceeds(limits.account_max, part, facts.spent_since_pass, facts.ride_cost):
-        return SHOW_AGAIN
+        return Word.SHOW_AGAIN
     return None
 
 

@@ -1,0 +1,349 @@
+"""``facefare bench gate``: riders walk up to a gate in real time, before 10,000 enrolled.
+
+The gate is the whole one: camera thread, tracking, liveness, search, decision, signed tap
+on disk. Only the door is a stopwatch. A passage's time runs from the first frame in which
+the rider's face is usable and in the gate's zone (found by searching *every* frame of the
+clip beforehand) to the open command. Whatever else this machine does meanwhile is in these
+figures; the same run counted in processor time stands beside them (``_quiet_core``). The
+last part runs the stage clip as fast as it goes,
+beside the usual webcam example of ``face_recognition``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.progress import Progress
+
+from bench.figures import Figure, answer, figure
+from bench.gate_peer import clip_figures
+from bench.gate_station import Stopwatch, gallery_of, make_gate, make_loop
+from bench.liveness_recordings import clip_paths
+from bench.walkups import FPS, HEIGHT, WIDTH, Walk, nobody, walked
+from gate.camera import FRAME_AGE_S_MAX, Camera, PlayedClip, recorded
+from gate.identity import GateIdentity
+from gate.liveness.choices import make_check
+from gate.liveness.thresholds import SHIPPED
+from gate.loop import GateLoop
+from models.faces.dlib_engine import DlibEngine
+from models.faces.engine import Face, Frame
+from models.faces.quality import assess
+
+ENROLLED = 10_000
+MINUTES = 1.0
+ENROLL_FRAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How riders come: from where, how fast (metres, metres a second), and how close together."""
+
+    from_m: tuple[float, float]
+    speed_m_s: tuple[float, float]
+    seen_s: float
+    gap_s: float
+
+
+ONE_BY_ONE = Manner((1.8, 2.4), (0.8, 1.4), 2.4, 0.45)
+IN_A_QUEUE = Manner((1.6, 2.0), (0.9, 1.4), 1.5, 0.35)
+
+DETECT_SIDE_MAX_PX = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Rider:
+    """A living person's recording: enrolled from its end, walking up from its beginning."""
+
+    name: str
+    frames: list[Any]
+    face: Face
+    template: np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass
+class Passages:
+    """What happened, for every walk-up of the clip."""
+
+    usable_s: list[float] = field(default_factory=list)  # when each one's face was usable first
+    opened: list[tuple[float, str]] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+
+
+def run(
+    seed: int, data_dir: Path, progress: Progress | None = None, minutes: float = MINUTES
+) -> dict[str, Any]:
+    """Measure for ``minutes`` on one core; ``data_dir`` holds ``clips`` and ``models``."""
+    cv2.setNumThreads(1)
+    engine = DlibEngine.load(detect_side_max=DETECT_SIDE_MAX_PX)
+    steps = progress.add_task("gate", total=5) if progress else None
+
+    def step() -> None:
+        if progress and steps is not None:
+            progress.advance(steps)
+
+    with TemporaryDirectory() as folder, one_core():
+        riders = [rider for path in clip_paths(data_dir) if (rider := _rider(engine, path))]
+        step()
+        identity = make_gate(Path(folder))
+        clip, passages = _clip(engine, riders, identity, Path(folder) / "walkups.mp4", seed)
+        step()
+        setting = _Setting(engine, identity, riders, clip, passages, data_dir / "models", seed)
+        figures = [*_in_real_time(setting, minutes), *_on_a_quiet_core(setting)]
+        step()
+        queue = Path(folder) / "queue.mp4"
+        clip, passages = _clip(engine, riders, identity, queue, seed, IN_A_QUEUE)
+        figures.append(_throughput(replace(setting, clip=clip, passages=passages)))
+        step()
+        figures += clip_figures(engine, data_dir, Path(folder))
+        step()
+    return answer("gate", seed, figures)
+
+
+def _rider(engine: DlibEngine, path: Path) -> Rider | None:
+    """None for the replayed phone: that is no living rider."""
+    if path.stem == "replay":
+        return None
+    frames = list(recorded(path))[: 30 * 12]
+    enrolled = []
+    for timed in frames[-1 : len(frames) // 2 : -7]:
+        faces = engine.find(timed.frame)
+        if faces and assess(timed.frame, faces[0]).usable:
+            enrolled.append(engine.embed(timed.frame, faces[:1])[0])
+        if len(enrolled) == ENROLL_FRAMES:
+            break
+    first = engine.find(frames[0].frame)
+    if not first or not enrolled:
+        return None
+    mean = np.mean(enrolled, axis=0)
+    face = max(first, key=lambda found: found.box.width)
+    return Rider(path.stem, frames[: len(frames) // 2], face, mean / np.linalg.norm(mean))
+
+
+def _clip(
+    engine: DlibEngine,
+    riders: list[Rider],
+    identity: GateIdentity,
+    path: Path,
+    seed: int,
+    manner: Manner = ONE_BY_ONE,
+) -> tuple[Path, Passages]:
+    """All riders once, one after the other, and when each one's face was usable first."""
+    rng = np.random.default_rng(seed)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
+    owners, spans, number = [], [], 0
+    for rider in rng.permutation(np.array(riders, dtype=object)):
+        walk = Walk(
+            from_m=float(rng.uniform(*manner.from_m)),
+            speed_m_s=float(rng.uniform(*manner.speed_m_s)),
+            seconds=manner.seen_s,
+        )
+        came = walked(rider.frames, rider.face.box, walk, number)
+        shown = [*nobody(manner.gap_s, number), *came]
+        owners.append(rider.name)
+        spans.append((number, number + len(shown)))
+        number += len(shown)
+        for frame in shown:
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return path, Passages(_usable_from(engine, identity, path, spans), owners=owners)
+
+
+def _usable_from(
+    engine: DlibEngine, identity: GateIdentity, path: Path, spans: list[tuple[int, int]]
+) -> list[float]:
+    """For each walk-up the first moment at which the gate could have known the face."""
+    frames: list[Frame] = [timed.frame for timed in recorded(path)]
+    return [
+        next((n / FPS for n in range(*span) if _is_usable(engine, identity, frames[n])), np.inf)
+        for span in spans
+    ]
+
+
+def _is_usable(engine: DlibEngine, identity: GateIdentity, frame: Frame) -> bool:
+    return any(
+        identity.file.sees(face.box, frame) and assess(frame, face).usable
+        for face in engine.find(frame)
+    )
+
+
+@dataclass
+class _Setting:
+    """What both ways of running share."""
+
+    engine: DlibEngine
+    identity: GateIdentity
+    riders: list[Rider]
+    clip: Path
+    passages: Passages
+    models: Path
+    seed: int
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {f"{number:032x}": rider.name for number, rider in enumerate(self.riders)}
+
+    def gate(self, door: Stopwatch) -> GateLoop:
+        templates = [rider.template for rider in self.riders]
+        gallery = gallery_of(templates, list(self.names), ENROLLED, self.seed)
+        check = make_check("full", self.models, SHIPPED)
+        return make_loop(self.identity, self.engine, gallery, check, door)
+
+
+def _in_real_time(setting: _Setting, minutes: float) -> list[Figure]:
+    """The clip again and again for ``minutes``, through the camera's own thread."""
+    names, passages, door = setting.names, setting.passages, Stopwatch()
+    loop = setting.gate(door)
+    times_s: list[float] = []
+    stale = wrong = walkups = dropped = frames = 0
+    memory: list[float] = []
+    until = time.monotonic() + minutes * 60
+    while time.monotonic() < until or not walkups:
+        door.opened.clear()
+        played = PlayedClip(setting.clip)
+        camera = Camera.playing(played)
+        camera.start()
+        while not camera.ended:
+            timed = camera.next(0.5)
+            if timed is None:
+                continue
+            stale += time.monotonic() - timed.at_s > FRAME_AGE_S_MAX
+            loop.on_frame(timed.frame, timed.at_s)
+            frames += 1
+        camera.stop()
+        dropped += camera.replaced + camera.too_old
+        opened = [(at_s - (played.began_s or 0.0), names[who]) for at_s, who in door.opened]
+        found, others = _matched(passages, opened)
+        times_s += found
+        wrong += others
+        walkups += len(passages.owners)
+        memory.append(_resident_mb())
+        time.sleep(1.1)  # the last passage ends
+    return _figures(times_s, walkups, wrong, stale, dropped, frames, memory)
+
+
+def _on_a_quiet_core(setting: _Setting) -> list[Figure]:
+    """The same in the time that the gate itself needs: what else runs here does not count.
+
+    A frame costs the processor time it takes, a newer one replaces those that came meanwhile,
+    and each costs its decoding.
+    """
+    found, wrong = _matched(setting.passages, _opened_on_a_quiet_core(setting))
+    return _waits(found, "_quiet_core", len(setting.passages.owners), wrong=wrong)
+
+
+def _throughput(queue: _Setting) -> Figure:
+    """Riders close behind one another: how many are through in a minute of the gate's own time."""
+    found, wrong = _matched(queue.passages, _opened_on_a_quiet_core(queue))
+    minutes = _clip_seconds(queue.clip) / 60
+    return figure(
+        "passages_per_min", round(len(found) / minutes, 1), "passages a minute", 30,
+        "UK rail gates are planned for 25", 25.0,
+        came_per_min=round(len(queue.passages.owners) / minutes, 1), wrong=wrong,
+        p95_ms=round(float(np.percentile(found, 95)) * 1e3, 1) if found else None,
+    )  # fmt: skip
+
+
+def _opened_on_a_quiet_core(setting: _Setting) -> list[tuple[float, str]]:
+    door = Stopwatch()
+    loop = setting.gate(door)
+    frames = [timed.frame for timed in recorded(setting.clip)]
+    decode_s = _decode_s(setting.clip)
+    opened: list[tuple[float, str]] = []
+    now_s, last = 0.0, -1
+    while (number := max(last + 1, int(now_s * FPS))) < len(frames):
+        begun_s, before = time.process_time(), len(door.opened)
+        loop.on_frame(frames[number], number / FPS)
+        spent_s = time.process_time() - begun_s + decode_s * (number - last)
+        now_s, last = max(now_s, number / FPS) + spent_s, number
+        opened += [(now_s, setting.names[who]) for _, who in door.opened[before:]]
+    return opened
+
+
+def _decode_s(clip: Path) -> float:
+    """The processor time to decode one frame."""
+    begun_s = time.process_time()
+    frames = sum(1 for _ in recorded(clip))
+    return (time.process_time() - begun_s) / max(1, frames)
+
+
+def _matched(passages: Passages, opened: list[tuple[float, str]]) -> tuple[list[float], int]:
+    """How long each rider waited, and how many doors opened for somebody else."""
+    waited, wrong = [], 0
+    ends = [*passages.usable_s[1:], np.inf]
+    for usable_s, end_s, owner in zip(passages.usable_s, ends, passages.owners, strict=True):
+        mine = [(at_s, who) for at_s, who in opened if usable_s <= at_s < end_s]
+        wrong += sum(who != owner for _, who in mine)
+        waited += [at_s - usable_s for at_s, who in mine if who == owner][:1]
+    return waited, wrong
+
+
+def _figures(
+    times_s: list[float],
+    walkups: int,
+    wrong: int,
+    stale: int,
+    dropped: int,
+    frames: int,
+    memory: list[float],
+) -> list[Figure]:
+    return [
+        *_waits(times_s, "", walkups),
+        figure(
+            "opened_share", round(len(times_s) / walkups, 4), "of walk-ups", None, None, None,
+            walkups=walkups,
+        ),
+        figure("opened_for_another", wrong, "passages", 0),
+        figure("stale_frames_used", stale, "frames older than 250 ms", 0, frames=frames),
+        figure(
+            "frames_dropped", round(dropped / max(1, dropped + frames), 4), "of the camera's",
+        ),
+        figure(
+            "memory_growth_mb", round(memory[-1] - memory[0], 1) if len(memory) > 1 else None,
+            "MB from the first to the last round", None, None, None, rounds=len(memory),
+            resident_mb=memory[-1], **({} if len(memory) > 1 else {"reason": "one round only"}),
+        ),
+    ]  # fmt: skip
+
+
+def _waits(times_s: list[float], kind: str, walkups: int, **extra: Any) -> list[Figure]:
+    ms = np.array(times_s) * 1e3
+    more: dict[str, Any] = {"passages": len(ms), "walkups": walkups, "enrolled": ENROLLED, **extra}
+    figures = []
+    for share, target in ((50, None), (95, 300.0), (99, 500.0)):
+        value = round(float(np.percentile(ms, share)), 1) if len(ms) else None
+        peer = ("contactless card gates: 500 ms", 500.0) if target else (None, None)
+        figures.append(figure(f"open_p{share}_ms{kind}", value, "ms", target, *peer, **more))
+    return figures
+
+
+def _clip_seconds(clip: Path) -> float:
+    capture = cv2.VideoCapture(str(clip))
+    try:
+        return float(capture.get(cv2.CAP_PROP_FRAME_COUNT) / FPS)
+    finally:
+        capture.release()
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return round(pages * os.sysconf("SC_PAGESIZE") / 1e6, 1)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """A gate has one core to count on; both sides are measured on the same one."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
