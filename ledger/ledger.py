@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, MetaData
 from sqlmodel import select
 
-from ledger.fares.price import FlatFare
-from ledger.fares.standing import StandingPolicy
+from ledger.inforce import FaresInForce
 from ledger.kept import keep_empty_checkpoint
+from ledger.rollback import guarded
 from ledger.schema import check_schema, upgrade
 from models.database import DatabaseUnusable, open_postgres, open_sqlite, reading
 from models.log.notes import verifier_key
@@ -73,6 +73,7 @@ class Ledger:
     log_key: Ed25519PrivateKey
     settings: Settings
     checkpoint_file: Path
+    fares: FaresInForce
     clock: Callable[[], datetime] = utc_now
 
     @classmethod
@@ -90,11 +91,12 @@ class Ledger:
             engine.dispose()
             raise
         opened = cls(
-            engine=engine,
+            engine=guarded(engine, data.checkpoint_file),
             vault=Vault(data.vault / VAULT, data.vault / MASTER_KEY),
             log_key=load_signing_key(data.keys / LOG_KEY),
             settings=settings,
             checkpoint_file=data.checkpoint_file,
+            fares=FaresInForce(settings),
             clock=clock,
         )
         if not data.checkpoint_file.exists() and _is_empty(opened.engine):
@@ -105,13 +107,3 @@ class Ledger:
     def verifier_key(self) -> str:
         """The log's public key as C2SP tools take it."""
         return verifier_key(self.settings.origin, self.log_key.public_key())
-
-    @property
-    def tables(self) -> FlatFare:
-        """The fare tables rides are priced with."""
-        return FlatFare(self.settings.network, self.settings.fare)
-
-    @property
-    def policy(self) -> StandingPolicy:
-        """When an account is low or blocked."""
-        return StandingPolicy(self.settings.fare, self.settings.overdraft_limit)

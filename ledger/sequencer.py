@@ -22,17 +22,19 @@ import threading
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from ledger.entries import Draft, contents
 from ledger.ledger import Ledger
 from ledger.postings import check_balanced
+from ledger.rollback import refuse_shorter_log
 from ledger.store import LOG_LOCK, LogWriter, table
 from models.bulk import insert_rows
 from models.database import is_postgres, sequencing
 from models.errors import FacefareError
-from models.tables.ledger import InboxRow
+from models.tables.ledger import EntryRow, InboxRow
 from models.wire.times import format_utc, parse_utc
 
 INTERVAL_S = 0.02
@@ -47,6 +49,8 @@ class Inbox:
 
     def __init__(self, session: Session, now: datetime) -> None:
         self._session = session
+        last = session.execute(select(func.max(col(EntryRow.seq)))).scalar()
+        refuse_shorter_log(session, 0 if last is None else last + 1)
         self.recorded_at = parse_utc(format_utc(now))
         self._accepted_at = format_utc(now)
         self._rows: list[tuple[Any, ...]] = []

@@ -32,6 +32,7 @@ from ledger.entries import (
 )
 from ledger.nodes import KEPT_LEVELS, frontier_at, nodes_to_keep
 from ledger.postings import RIDER, check_balanced
+from ledger.rollback import refuse_shorter_log
 from ledger.rollups import roll_up
 from models.bulk import change_rows, insert_rows
 from models.database import is_postgres, lock
@@ -80,6 +81,7 @@ class LogWriter:
             .limit(1)
         ).first()
         size = head.seq + 1 if head else 0
+        refuse_shorter_log(session, size)
         self._prev: bytes = head.leaf_hash if head else FIRST_PREV
         # A clock that was set back does not make an entry look older than the one before.
         wire_now = parse_utc(format_utc(now))

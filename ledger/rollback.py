@@ -1,0 +1,46 @@
+"""Refuse to add to a log that has lost entries.
+
+A database that was replaced by an older copy still takes taps, and would acknowledge them
+into a history that will be thrown away when the right copy is put back. The kept checkpoint
+lies outside the database and says how long the log was: with fewer entries than that,
+nothing is written until somebody has looked.
+
+The engine carries the way to look it up, so that every writer of the log finds it, whoever
+made the session.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from ledger.kept import CheckpointFile, CheckpointMissing, CheckpointRefused
+from models.log.notes import parse_checkpoint, parse_note
+
+_OPTION = "facefare_checkpoint"
+
+
+def guarded(engine: Engine, checkpoint_file: Path) -> Engine:
+    """The same database, whose log must not be shorter than the kept checkpoint says."""
+    return engine.execution_options(**{_OPTION: checkpoint_file})
+
+
+def refuse_shorter_log(session: Session, size: int) -> None:
+    """Raise ``CheckpointRefused`` where a checkpoint over more than ``size`` entries is kept.
+
+    Without a kept checkpoint nothing can be compared; nothing is signed either then.
+    """
+    kept = session.connection().get_execution_options().get(_OPTION)
+    if kept is None:
+        return
+    try:
+        signed = parse_checkpoint(parse_note(CheckpointFile(kept).read()).body).size
+    except CheckpointMissing:
+        return
+    if size < signed:
+        raise CheckpointRefused(
+            f"the log has {size} entries but a checkpoint over {signed} was signed: entries are "
+            "missing, so nothing is added; run 'facefare ledger verify' and restore them"
+        )
