@@ -5,8 +5,10 @@ DATA/riders.sqlite      enrollment's database
 DATA/fares.sqlite       the ledger's database, unless fares_url names a PostgreSQL
 DATA/access.sqlite      staff, gates, used request ids
 DATA/vault/             wrapped data keys and the master key, apart from the databases
-DATA/keys/              signing keys of the log and of enrollment, the session secret
+DATA/keys/              signing keys of both logs and of enrollment, the session secret, the
+                        key that seals staff secrets
 DATA/log/checkpoint     the newest signed checkpoint, outside the ledger's database
+DATA/log/access-checkpoint  the same of the log of who looked at riders
 """
 
 from __future__ import annotations
@@ -35,9 +37,16 @@ network = "metro"
 flat_fare = "2.00"
 # How far below zero a balance may go before the gates ask for another way to pay.
 overdraft = "5.00"
+# What one member of staff may give a rider back in a day; above it a second person decides.
+refund_limit = "20.00"
+# Riders who have not ridden for so many months are erased ('facefare enrollment expire', daily).
+retention_months = 12
 # Where the fares are kept. Without this line: in the file fares.sqlite beside this one.
 # A password may stand in ~/.pgpass instead. After a change: facefare db upgrade
 # fares_url = "postgresql://facefare@localhost/fares"
+
+# The names by which browsers and gates reach this server, when it is not this machine alone.
+# hosts = ["transit.example"]
 
 [stations]
 south = "South Gate"
@@ -47,11 +56,19 @@ drum-tower = "Drum Tower"
 # [[witnesses]]
 # url = "https://witness.example"
 # key = "witness.example/w1+0a1b2c3d+BXX…"
+
+# Who signs once a day since when our checkpoint exists (RFC 3161), and its certificate's file.
+# [timestamp]
+# url = "https://tsa.example/tsr"
+# certificate = "keys/tsa.pem"
 """
 
 
 class SettingsError(FacefareError):
     """The data directory or its settings cannot be used."""
+
+
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 
 
 class WitnessSettings(BaseModel):
@@ -72,6 +89,18 @@ class WitnessSettings(BaseModel):
         return value
 
 
+class TimestampSettings(BaseModel):
+    """A time-stamping authority (RFC 3161): where it is, and the certificates it is known by.
+
+    ``certificate`` is a PEM file, its path relative to the data directory.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(pattern=r"^https?://", max_length=500)]
+    certificate: Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class Settings(BaseModel):
     """The contents of ``facefare.toml``."""
 
@@ -83,9 +112,13 @@ class Settings(BaseModel):
     network: ShortName
     flat_fare: str
     overdraft: str
+    refund_limit: str = "20"
+    retention_months: int = Field(default=12, ge=1, le=120)
     fares_url: Annotated[str, Field(pattern=r"^postgresql://")] | None = None
     stations: dict[ShortName, str] = Field(min_length=1)
     witnesses: tuple[WitnessSettings, ...] = ()
+    timestamp: TimestampSettings | None = None
+    hosts: tuple[HostName, ...] = ()
 
     @field_validator("currency")
     @classmethod
@@ -95,10 +128,15 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _amounts_can_be_read(self) -> Settings:
-        for amount in (self.fare, self.overdraft_limit):
+        for amount in (self.fare, self.overdraft_limit, self.refund_limit_amount):
             if amount.minor < 0:
-                raise ValueError("flat_fare and overdraft cannot be negative")
+                raise ValueError("flat_fare, overdraft and refund_limit cannot be negative")
         return self
+
+    @property
+    def refund_limit_amount(self) -> Money:
+        """What one member of staff may give one rider in a day without a second person."""
+        return parse_money(self.refund_limit, self.currency)
 
     @property
     def fare(self) -> Money:
@@ -146,6 +184,18 @@ class DataDirectory:
         return self.keys / "session.key"
 
     @property
+    def staff_key(self) -> Path:
+        return self.keys / "staff.key"
+
+    @property
+    def access_log_key(self) -> Path:
+        return self.keys / "access-log.pem"
+
+    @property
+    def access_checkpoint_file(self) -> Path:
+        return self.path / "log" / "access-checkpoint"
+
+    @property
     def checkpoint_file(self) -> Path:
         return self.path / "log" / "checkpoint"
 
@@ -166,10 +216,10 @@ def parse_settings(text: str, where: Path) -> Settings:
     """Check the text of a settings file; raise ``SettingsError`` with every fault found."""
     try:
         return Settings.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where} cannot be read: {error}") from error
     except (ValidationError, FacefareError) as error:
         raise SettingsError(f"{where}: {_sentences(error)}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, or one made to break readers
+        raise SettingsError(f"{where} cannot be read: {error}") from error
 
 
 def _sentences(error: Exception) -> str:

@@ -22,6 +22,18 @@ FEED_BYTES_MAX = 192 * 2**20
 ZIP_ENTRIES_MAX = 1_000
 
 
+# What zipfile raises for a damaged, encrypted or unknown archive.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    ValueError,
+)
+
+
 class FeedUnreadable(FareError):
     """The feed cannot be opened at all."""
 
@@ -101,7 +113,7 @@ def _read_zip(path: Path, known: set[str]) -> dict[str, bytes]:
                         data[name] = _bounded(entry.read(FILE_BYTES_MAX + 1), name)
                 if sum(map(len, data.values())) > FEED_BYTES_MAX:
                     raise FeedUnreadable(f"{path.name} unpacks to too much; it is not a feed")
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+    except _DAMAGED as error:
         raise FeedUnreadable(f"{path.name} cannot be unpacked: {error}") from error
     return data
 

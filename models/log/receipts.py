@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -49,6 +50,9 @@ class Receipt:
         return f"{head}{hashes}\n{self.checkpoint}"
 
 
+_INDEX = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
 def read_receipt(text: str) -> Receipt:
     """Read a receipt; raise ``ProofRefused`` unless it is written the one way."""
     head, separator, checkpoint = text.partition("\n\n")
@@ -58,8 +62,8 @@ def read_receipt(text: str) -> Receipt:
     if not lines[1].startswith("extra ") or not lines[2].startswith("index "):
         raise ProofRefused("the receipt lacks the entry or its index")
     number = lines[2].removeprefix("index ")
-    if not (number.isascii() and number.isdigit()) or str(int(number)) != number:
-        raise ProofRefused(f"the receipt's index {number!r} is not a plain whole number")
+    if not _INDEX.fullmatch(number):
+        raise ProofRefused(f"the receipt's index {number[:40]!r} is not a plain whole number")
     if len(lines) - 3 > _PROOF_HASHES_MAX:
         raise ProofRefused("the receipt's proof is longer than any tree is high")
     entry = _decode(lines[1].removeprefix("extra "))
