@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import func, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
-from ledger.fares.standing import Standing, standing
+from ledger.categories import ADULT, record_category
 from ledger.ledger import Ledger
 from models.database import reading, writing
 from models.errors import FacefareError
 from models.money import Money
-from models.tables.ledger import AccountRow, EntryRow
+from models.tables.ledger import AccountRow, FareStateRow
 from models.vault import Vault
 
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
@@ -27,23 +24,6 @@ _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 
 class AccountError(FacefareError):
     """An account that cannot be opened or found."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedAccount:
-    """An account the gates should not let ride, why, and since when."""
-
-    account_id: str
-    standing: Standing
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Standings:
-    """The blocked accounts when the log had ``version`` entries."""
-
-    version: int
-    blocked: tuple[BlockedAccount, ...]
 
 
 def key_name(account_id: str) -> str:
@@ -57,22 +37,29 @@ def account_keys(vault: Vault, accounts: Iterable[str]) -> dict[str, bytes]:
     return {names[name]: key for name, key in vault.keys(names).items()}
 
 
-def open_account(ledger: Ledger, account_id: str) -> None:
-    """Open the account ``account_id`` (32 hex digits); opening it again changes nothing."""
+def open_account(ledger: Ledger, account_id: str, category: str = ADULT) -> None:
+    """Open the account ``account_id`` (32 hex digits) for a rider of this ``category``.
+
+    Opening it again changes nothing.
+    """
     if not _ACCOUNT_ID.fullmatch(account_id):
         raise AccountError(f"{account_id!r} is not an account id of 32 hex digits")
     ledger.vault.create(key_name(account_id))
     now = ledger.clock()
     with writing(ledger.engine) as session:
-        if session.get(AccountRow, account_id) is None:
-            session.add(
-                AccountRow(
-                    account_id=account_id,
-                    currency=ledger.settings.currency,
-                    opened_at=now,
-                    changed_at=now,
-                )
+        if session.get(AccountRow, account_id) is not None:
+            return
+        session.add(
+            AccountRow(
+                account_id=account_id,
+                currency=ledger.settings.currency,
+                opened_at=now,
+                changed_at=now,
             )
+        )
+        session.add(FareStateRow(account_id=account_id))
+        if category != ADULT:
+            record_category(session, ledger.fares.book(session), account_id, category, now)
 
 
 def find_account(session: Session, account_id: str, currency: str) -> AccountRow:
@@ -90,28 +77,3 @@ def balance(ledger: Ledger, account_id: str) -> Money:
     with reading(ledger.engine) as session:
         account = find_account(session, account_id, ledger.settings.currency)
         return Money(account.balance_minor, account.currency)
-
-
-def account_standing(ledger: Ledger, account_id: str) -> Standing:
-    """The standing the gates and the rider see alike."""
-    return standing(balance(ledger, account_id), ledger.policy)
-
-
-def standings(ledger: Ledger) -> Standings:
-    """The blocked accounts, for the gates' deny list."""
-    policy, currency = ledger.policy, ledger.settings.currency
-    with reading(ledger.engine) as session:
-        version = session.execute(select(func.count()).select_from(EntryRow)).scalar_one()
-        rows = session.execute(
-            select(col(AccountRow.account_id), col(AccountRow.balance_minor),
-                   col(AccountRow.changed_at))
-            .where(col(AccountRow.balance_minor) < policy.lowest_balance_to_ride().minor)
-            .order_by(col(AccountRow.account_id))
-        )  # fmt: skip
-        blocked = tuple(
-            BlockedAccount(
-                row.account_id, standing(Money(row.balance_minor, currency), policy), row.changed_at
-            )
-            for row in rows
-        )
-    return Standings(version, blocked)

@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import orjson
 
-from ledger.fares.price import Charge
 from models.money import Money
 
 ChainState = Literal["ok", "gap", "fork"]
@@ -40,6 +39,18 @@ class Problem:
     title: str
     detail: str
     status: int = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a tap changed of the rider's fares, the first rule's code, and the rules in words.
+
+    Negative where a tap showed that earlier rides cost less.
+    """
+
+    amount: Money
+    rule: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)

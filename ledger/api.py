@@ -1,7 +1,8 @@
 """The ledger over HTTP: taps in, standings and checkpoints out. Handlers only translate.
 
 POST /api/v1/taps        {"taps": ["<jws>", …]} -> {"answers": [{"status": …}, …]}
-GET  /api/v1/standings   {"version": 17, "blocked": [{"account": …, "reason": …}]}
+GET  /api/v1/standings   {"version": 17, "blocked": [{"account": …, "reason": …}]};
+                         with ?have=17&wait=20 answered when there is an 18, after 20 s anyway
 GET  /log/checkpoint     the newest signed checkpoint, for everyone
 GET  /log/witnessed      the newest one that a witness cosigned, with the cosignatures
 GET  /health/ledger      200 while every entry older than ten seconds is signed for
@@ -14,7 +15,6 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, request
 
-from ledger.accounts import standings
 from ledger.answers import answers_json
 from ledger.arrivals import SIGNED_TAP_CHARS_MAX
 from ledger.charge import TAPS_MAX, BatchRefused, charge_taps
@@ -23,6 +23,7 @@ from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
 from ledger.proving import tile_bytes
 from ledger.shapes import BlockedShape, HealthAnswer, StandingsAnswer, WitnessShape
+from ledger.standings import StandingsFeed
 from ledger.witnessing import cosigned_checkpoint
 from ledger.witnessing import standings as witness_standings
 from models.access.gates import GateRegister
@@ -37,6 +38,7 @@ _BODY_BYTES_MAX = TAPS_MAX * (SIGNED_TAP_CHARS_MAX + 8) + 64
 def gate_api(ledger: Ledger, register: GateRegister) -> Blueprint:
     """What gates call, each request with a token of its own."""
     blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
+    feed = StandingsFeed(ledger)
 
     @blueprint.post("/taps")
     def taps() -> Response:
@@ -48,15 +50,17 @@ def gate_api(ledger: Ledger, register: GateRegister) -> Blueprint:
 
     @blueprint.get("/standings")
     def blocked() -> dict[str, Any]:
-        """The accounts a gate should not let ride."""
+        """The accounts a gate should not let ride, at once or when the list changes."""
         authenticate_gate(register, AUDIENCE)
-        now = standings(ledger)
+        have = request.args.get("have", -1, type=int)
+        now = feed.after(have, request.args.get("wait", 0, type=int))
         shown = [
             BlockedShape(
                 account=account.account_id,
                 reason=account.standing.reason,
                 words=account.standing.words,
-                since=format_utc(account.since),
+                since=format_utc(account.standing.since or ledger.clock()),
+                lifted_by=list(account.standing.lifted_by),
             )
             for account in now.blocked
         ]
@@ -105,6 +109,7 @@ def public(ledger: Ledger) -> Blueprint:
             entries=found.entries,
             checkpoint_size=found.checkpoint_size,
             unsigned_for_s=found.unsigned_for_s,
+            signer=found.signer,
             witnesses=[
                 WitnessShape(
                     name=witness.name,

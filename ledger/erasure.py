@@ -15,12 +15,31 @@ from sqlmodel import Session, col
 
 from ledger.accounts import key_name
 from ledger.entries import Draft
+from ledger.holds import HELD
 from ledger.ledger import Ledger
 from ledger.postings import BAD_DEBT, RIDER, UNCLAIMED, Posting, transfer
 from ledger.store import LogWriter, table
 from models.database import forget_old_pages, writing
 from models.money import Money
-from models.tables.ledger import AccountRow, EntryRow, PostingRow, TapRow
+from models.tables.ledger import (
+    AccountCategoryRow,
+    AccountRow,
+    AutoTopUpRow,
+    BlockRow,
+    EntryRow,
+    FareStateRow,
+    PassageRow,
+    PostingRow,
+    TapRow,
+    TopUpRequestRow,
+)
+from models.tables.reconcile import CardRow, ProcessorCallRow
+
+_ABOUT_THE_RIDER = (
+    CardRow, PassageRow, FareStateRow, AccountCategoryRow, BlockRow, AutoTopUpRow,
+    TopUpRequestRow, AccountRow,
+)  # fmt: skip
+"""Tables whose rows of the account go as a whole."""
 
 
 def erase_account(ledger: Ledger, account_id: str) -> int:
@@ -35,6 +54,7 @@ def erase_account(ledger: Ledger, account_id: str) -> int:
         unlinked = 0 if account is None else _close(ledger, session, writer, account)
         _unlink(session, account_id)
     ledger.vault.erase(key_name(account_id))
+    ledger.fares.forget(account_id)
     forget_old_pages(ledger.engine)
     return unlinked
 
@@ -43,13 +63,16 @@ def _close(ledger: Ledger, session: Session, writer: LogWriter, account: Account
     mine = col(EntryRow.account_id) == account.account_id
     entries = session.execute(select(func.count()).select_from(EntryRow).where(mine)).scalar_one()
     left = Money(account.balance_minor, account.currency)
+    state = session.get(FareStateRow, account.account_id)
+    held = Money(0 if state is None else state.held_minor, account.currency)
+    total = left + held
     writer.append(
         Draft(
             kind="close",
             entry_id=str(uuid4()),
             occurred_at=ledger.clock(),
-            amount=left if left.minor > 0 else -left,
-            postings=_settle(left),
+            amount=total if total.minor > 0 else -total,
+            postings=_settle(left, held),
             facts={"unlinked": entries + 1},  # this entry is the account's last one
             account_key=ledger.vault.key(key_name(account.account_id)),
         )
@@ -58,16 +81,21 @@ def _close(ledger: Ledger, session: Session, writer: LogWriter, account: Account
     return int(entries) + 1
 
 
-def _settle(left: Money) -> tuple[Posting, ...]:
-    if left.minor >= 0:
+def _settle(left: Money, held: Money) -> tuple[Posting, ...]:
+    """Bring the account to zero, with what was held for a journey nobody can end any more."""
+    if held.minor == 0 and left.minor >= 0:
         return transfer(left, debit=RIDER, credit=UNCLAIMED)
-    return transfer(-left, debit=BAD_DEBT, credit=RIDER)
+    total = left + held
+    rest = UNCLAIMED if total.minor >= 0 else BAD_DEBT
+    lines = ((HELD, held), (RIDER, left), (rest, -total))
+    postings = [Posting(account, part) for account, part in lines if part.minor]
+    return tuple(sorted(postings, key=lambda posting: posting.amount.minor < 0))  # debits first
 
 
 def _unlink(session: Session, account_id: str) -> None:
     entries, postings, taps = table(EntryRow), table(PostingRow), table(TapRow)
     mine = select(entries.c.seq).where(entries.c.account_id == account_id)
-    gone = {"account_id": None}
+    gone, calls = {"account_id": None}, table(ProcessorCallRow)
     for statement in (
         update(postings).where(postings.c.entry_seq.in_(mine)).values(gone),
         update(taps).where(taps.c.entry_seq.in_(mine)).values({**gone, "signed": None}),
@@ -75,6 +103,11 @@ def _unlink(session: Session, account_id: str) -> None:
         .where(taps.c.entry_seq.is_(None), taps.c.account_id == account_id)
         .values({**gone, "signed": None}),
         update(entries).where(entries.c.account_id == account_id).values(gone),
-        delete(table(AccountRow)).where(table(AccountRow).c.account_id == account_id),
+        update(calls)
+        .where(calls.c.account_id == account_id, calls.c.state.in_(("succeeded", "failed")))
+        .values(customer="", method=""),
+        update(calls).where(calls.c.account_id == account_id).values(gone),
     ):
         session.execute(statement)
+    for row in _ABOUT_THE_RIDER:
+        session.execute(delete(table(row)).where(table(row).c.account_id == account_id))

@@ -62,6 +62,7 @@ class Operation:
     body: type[BaseModel] | None = None
     body_example: Any = None
     parameters: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # words, example
+    queries: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # whole numbers
 
 
 def _problem(means: str, status: int, title: str) -> Answer:
@@ -81,8 +82,8 @@ _OPERATIONS = {
             200: Answer("One answer per tap, in order", _JSON, TapsAnswer, {
                 "answers": [
                     {"status": "accepted", "tap_id": _UUID, "entry": 5, "chain": "ok",
-                     "charge": {"amount": {"currency": "CNY", "minor": 200}, "rule": "flat",
-                                "words": "Flat fare for one ride"}},
+                     "charge": {"amount": {"currency": "CNY", "minor": 200}, "rule": "leg_from",
+                                "words": "Flat fare, from South Gate: CN¥2.00."}},
                     {"status": "refused", "tap_id": _UUID, "problem": {
                         "type": "urn:facefare:tap-conflict", "status": 409,
                         "title": "This tap id was used before",
@@ -100,8 +101,12 @@ _OPERATIONS = {
                 "version": 17,
                 "blocked": [{"account": "5f0c7a1e92d34b66a1c2e8d9f0b3a475", "reason": "overdraft",
                              "words": "The balance is too low to ride.",
-                             "since": "2026-11-22T18:49:07.250Z"}]}),
+                             "since": "2026-11-22T18:49:07.250Z", "lifted_by": ["rider"]}]}),
             401: _NOT_A_GATE,
+        },
+        queries={
+            "have": ("The version the gate has; wait for another one", 17),
+            "wait": ("Seconds to wait for it at most, up to 25", 20),
         },
     ),
     "ledger_public.checkpoint": Operation(
@@ -128,6 +133,7 @@ _OPERATIONS = {
         answers={
             status: Answer(means, _JSON, HealthAnswer, {
                 "status": word, "entries": 17, "checkpoint_size": size, "unsigned_for_s": late_s,
+                "signer": "ledger-host:4711",
                 "witnesses": [{"name": "witness.example/w1", "size": 12,
                                "at": "2026-11-22T18:49:07.250Z", "trouble": ""}]})
             for status, means, word, size, late_s in (
@@ -202,12 +208,17 @@ def _operation(endpoint: str, summary: str, operation: Operation) -> dict[str, A
             for status, answer in operation.answers.items()
         },
     }
-    if operation.parameters:
-        made["parameters"] = [
-            {"name": name, "in": "path", "required": True, "description": words,
-             "schema": {"type": "string"}, "example": example}
-            for name, (words, example) in operation.parameters.items()
-        ]  # fmt: skip
+    parameters = [
+        {"name": name, "in": "path", "required": True, "description": words,
+         "schema": {"type": "string"}, "example": example}
+        for name, (words, example) in operation.parameters.items()
+    ] + [
+        {"name": name, "in": "query", "description": words,
+         "schema": {"type": "integer"}, "example": number}
+        for name, (words, number) in operation.queries.items()
+    ]  # fmt: skip
+    if parameters:
+        made["parameters"] = parameters
     if operation.body is not None:
         answer = Answer("", _JSON, operation.body, operation.body_example)
         made["requestBody"] = {"required": True, "content": _content(answer)}

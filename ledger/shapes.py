@@ -46,7 +46,7 @@ class AmountShape(Shape):
 
 
 class ChargeShape(Shape):
-    """What the ride costs, and the rule that says so."""
+    """What the tap added to the rider's fares, negative where it gives money back, and why."""
 
     amount: AmountShape
     rule: str
@@ -90,10 +90,11 @@ class BlockedShape(Shape):
     reason: str
     words: str
     since: Moment
+    lifted_by: list[str]
 
 
 class StandingsAnswer(Shape):
-    """The blocked accounts when the log had ``version`` entries."""
+    """The blocked accounts; ``version`` rises when the list changes."""
 
     version: int = Field(ge=0)
     blocked: list[BlockedShape]
@@ -115,4 +116,5 @@ class HealthAnswer(Shape):
     entries: int = Field(ge=0)
     checkpoint_size: int | None
     unsigned_for_s: float = Field(ge=0)
+    signer: str = Field(description="Host and process that sign, empty while none does.")
     witnesses: list[WitnessShape]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -31,12 +31,14 @@ def a_server() -> Iterator[Postgres]:
     server.throw_away()
 
 
-def make_postgres_town(path: Path, server: Postgres) -> Town:
+def make_postgres_town(
+    path: Path, server: Postgres, change_settings: Callable[[str], str] = lambda text: text
+) -> Town:
     """A new data directory whose ledger is in a new database of ``server``."""
     url = server.create(f"fares_{next(_names)}")
     engine = open_postgres(url)
     upgrade(engine)
     engine.dispose()
-    town = make_town(path, lambda text: f'fares_url = "{url}"\n{text}')
+    town = make_town(path, lambda text: f'fares_url = "{url}"\n{change_settings(text)}')
     _engines.append(town.ledger.engine)
     return town

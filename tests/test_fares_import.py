@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from ledger.fares.book import FareBook, NoFares
 from ledger.fares.feedfiles import FeedUnreadable
 from ledger.fares.gtfs import import_feed
 from ledger.fares.problems import FeedRefused
-from ledger.fares.shelf import ShelfDamaged, activate, kept, open_book
-from tests.fares_days import OWN, feed_directory
 from tests.fares_feed import FILES, START, write_feed
 
 
@@ -230,47 +227,6 @@ def test_a_tap_on_network_whose_arrival_changes_the_price_is_told(tmp_path: Path
     assert "the arrival changes the price of metro" in str(warning)
 
 
-def test_an_activated_feed_comes_into_force_on_its_day_and_the_old_one_is_kept(
-    tmp_path: Path,
-) -> None:
-    shelf = tmp_path / "fares"
-    old = activate(shelf, write_feed(tmp_path / "old"), START)
-    dearer = FILES["fare_products.txt"].replace("1.50,EUR", "1.80,EUR")
-    new_feed = write_feed(tmp_path / "new", fare_products=dearer)
-    new = activate(shelf, new_feed, date(2024, 7, 1))
-    activate(shelf, new_feed, date(2024, 7, 1))
-    book = open_book(shelf)
-    assert [tables.sha256 for tables in kept(shelf)] == [old.sha256, new.sha256]
-    assert book.on(date(2024, 6, 30).toordinal()).tables.sha256 == old.sha256
-    assert book.on(date(2024, 7, 1).toordinal()).tables.sha256 == new.sha256
-    with pytest.raises(NoFares, match="no fare tables are in force on 2023-12-31"):
-        book.on(date(2023, 12, 31).toordinal())
-
-
-def test_a_refused_feed_leaves_the_active_one(tmp_path: Path) -> None:
-    shelf = tmp_path / "fares"
-    old = activate(shelf, write_feed(tmp_path / "old"), START)
-    before = sorted(path.name for path in shelf.rglob("*"))
-    bad = write_feed(tmp_path / "bad", fare_products=None)
-    (tmp_path / "bad" / "fare_products.txt").unlink(missing_ok=True)
-    with pytest.raises(FeedRefused):
-        activate(shelf, bad, START)
-    with pytest.raises(NoFares, match="two ledgers"):
-        activate(shelf, feed_directory("transcollines"), START, OWN / "transcollines")
-    assert sorted(path.name for path in shelf.rglob("*")) == before
-    assert [tables.sha256 for tables in kept(shelf)] == [old.sha256]
-
-
-def test_a_kept_feed_that_was_changed_is_not_priced_with(tmp_path: Path) -> None:
-    activate(tmp_path / "fares", write_feed(tmp_path / "old"), START)
-    (caps,) = (tmp_path / "fares").rglob("fare_caps.txt")
-    caps.write_text(caps.read_text().replace("6.00", "600.00"))
-    with pytest.raises(ShelfDamaged, match="was changed"):
-        open_book(tmp_path / "fares")
-
-
-def test_there_is_no_book_without_a_feed(tmp_path: Path) -> None:
+def test_there_is_no_book_without_tables() -> None:
     with pytest.raises(NoFares, match="facefare fares import"):
-        open_book(tmp_path)
-    with pytest.raises(NoFares):
         FareBook.of()

@@ -45,8 +45,8 @@ def test_a_tap_is_charged_the_flat_fare_and_names_its_rule(town: Town) -> None:
     assert isinstance(answer, Accepted)
     assert (answer.entry, answer.chain, answer.replayed) == (0, "ok", False)
     assert answer.charge.amount == Money(200, "CNY")
-    assert answer.charge.rule == "flat"
-    assert "CN¥2.00" in answer.charge.words
+    assert answer.charge.rule == "leg_from"
+    assert answer.charge.words == "Flat fare, from South Gate: CN¥2.00."
     assert balance(town.ledger, account) == Money(-200, "CNY")
 
 

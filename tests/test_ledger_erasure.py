@@ -10,12 +10,13 @@ from uuid import uuid4
 import pytest
 from sqlmodel import select
 
-from ledger.accounts import AccountError, balance, standings
+from ledger.accounts import AccountError, balance
 from ledger.answers import Accepted, Refused
 from ledger.checkpoints import publish
 from ledger.entries import decode
 from ledger.erasure import erase_account
 from ledger.kept import CheckpointFile
+from ledger.standings import standings
 from ledger.topups import top_up
 from ledger.verify import LogBroken, VerifyReport, verify
 from models.database import reading

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Flask
 from flask.testing import FlaskClient
 from flask_wtf import CSRFProtect
 from jinja2 import ChoiceLoader, DictLoader
@@ -15,11 +15,11 @@ from sqlmodel import select
 from ledger.accounts import balance
 from ledger.checkpoints import publish
 from ledger.console.pages import finance
-from models.access.staff import SignedIn
-from models.access.web import signed_in, start_session
+from models.access.web import signed_in
 from models.database import reading
 from models.money import Money
 from models.tables.ledger import EntryRow
+from tests.signing import let_staff_sign_in
 from tests.town import Town, make_town
 
 LAYOUT = """<title>{% block title %}{% endblock %}</title>
@@ -33,24 +33,13 @@ def town(tmp_path: Path) -> Town:
 
 
 @pytest.fixture
-def app(town: Town) -> Flask:
+def app(town: Town, tmp_path: Path) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "only for tests"
     csrf = CSRFProtect(app)
     app.jinja_options = {"loader": None}
     app.jinja_loader = ChoiceLoader([DictLoader({"layout.html": LAYOUT})])
-    staff = Blueprint("staff", __name__)
-
-    @staff.get("/sign-in")
-    def sign_in() -> str:
-        return "sign in"
-
-    @staff.get("/as/<name>/<roles>")
-    def sign_in_as(name: str, roles: str) -> str:
-        start_session(SignedIn(name, frozenset(roles.split("+"))))
-        return "signed in"
-
-    app.register_blueprint(staff)
+    let_staff_sign_in(app, tmp_path)
     app.register_blueprint(finance(town.ledger))
     app.context_processor(lambda: {"staff": signed_in()})
     assert csrf is not None
@@ -132,7 +121,7 @@ def test_an_entry_shows_rule_postings_and_hashes(app: Flask, town: Town) -> None
     page = client_as(app, "auditor").get("/finance/entries/0").text
     with reading(town.ledger.engine) as session:
         entry = session.exec(select(EntryRow)).one()
-    assert "Flat fare for one ride on the metro network" in page
+    assert "Flat fare, from South Gate" in page
     assert f"liabilities:rider:{account}" in page
     assert entry.leaf_hash.hex() in page
     assert "number 1 of gate south-1, chain ok" in page

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
-from flask import Blueprint, Flask
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlmodel import select
 
@@ -19,8 +19,6 @@ from ledger.cli import ledger as command
 from ledger.entries import decode
 from ledger.proving import NothingToProve, consistency, receipt
 from ledger.topups import top_up
-from models.access.staff import SignedIn
-from models.access.web import start_session
 from models.database import reading
 from models.errors import FacefareError
 from models.log.notes import Checkpoint
@@ -30,6 +28,7 @@ from models.log.tiles import Tile
 from models.log.tree import leaf_hash, root
 from models.money import Money
 from models.tables.ledger import EntryRow
+from tests.signing import let_staff_sign_in
 from tests.town import ORIGIN, Town, make_town
 
 VERIFIER = Path(__file__).parents[1] / "docs" / "verify" / "verify_facefare.py"
@@ -134,7 +133,7 @@ def test_a_rider_checks_a_receipt_without_any_of_our_code(town: Town, tmp_path: 
     done = run_verifier("receipt", str(file), "--key", key)
     assert done.returncode == 0, done.stderr
     assert "entry 1 of 2" in done.stdout
-    assert "Flat fare for one ride" in done.stdout
+    assert "Flat fare, from South Gate" in done.stdout
     mine = town.ledger.vault.key(f"account:{account}").hex()
     assert "made by the account" in run_verifier(
         "receipt", str(file), "--key", key, "--ride-key", mine
@@ -183,28 +182,17 @@ def test_another_logs_key_does_not_check_this_logs_receipt(town: Town, tmp_path:
 
 
 @pytest.fixture
-def app(town: Town) -> Flask:
+def app(town: Town, tmp_path: Path) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "only for tests"
-    staff = Blueprint("staff", __name__)
-
-    @staff.get("/sign-in")
-    def sign_in() -> str:
-        return "sign in"
-
-    @staff.get("/as/<role>")
-    def sign_in_as(role: str) -> str:
-        start_session(SignedIn("lin", frozenset({role})))
-        return ""
-
-    app.register_blueprint(staff)
+    let_staff_sign_in(app, tmp_path)
     app.register_blueprint(public(town.ledger))
     return app
 
 
 def auditor(app: Flask) -> FlaskClient:
     client = app.test_client()
-    client.get("/as/auditor")
+    client.get("/as/lin/auditor")
     return client
 
 
@@ -243,7 +231,7 @@ def test_the_entries_themselves_are_for_auditors_only(town: Town, app: Flask) ->
     path = f"/log/tile/{Tile(None, 0, 3).path}"
     assert app.test_client().get(path).status_code == 302
     service = app.test_client()
-    service.get("/as/service")
+    service.get("/as/wu/service")
     assert service.get(path).status_code == 403
     data = auditor(app).get(path).data
     for row in entries(town):

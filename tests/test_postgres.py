@@ -20,7 +20,7 @@ from ledger.accounts import balance, open_account
 from ledger.answers import Accepted, Refused
 from ledger.charge import charge_taps
 from ledger.checkpoints import health, publish
-from ledger.console.queries import takings_since, trial_balance
+from ledger.console.queries import takings_of, trial_balance
 from ledger.entries import EntryUnreadable
 from ledger.erasure import erase_account
 from ledger.ledger import Ledger
@@ -257,7 +257,7 @@ def test_finance_reads_whole_numbers(town: Town) -> None:
     sequence(town.ledger)
     with reading(town.ledger.engine) as session:
         assert sum(line.total.minor for line in trial_balance(session)) == 0
-        (takings,) = takings_since(session, town.clock.now)
+        (takings,) = takings_of(session, town.clock.now.date().isoformat())
     assert (takings.rides, takings.fares) == (2, Money(400, "CNY"))
 
 

@@ -72,7 +72,7 @@ def _lower_bill(history: History, week: int, as_of: datetime) -> WeekBill:
 
 def loose_ends(history: History) -> tuple[LooseEnd, ...]:
     """All loose ends, those included that a tap out may still close."""
-    return (*history.rides.loose, *history.rides.open_ends())
+    return history.rides.loose + history.rides.open_ends()
 
 
 def closes_at(end: LooseEnd, history: History) -> datetime:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 DAY_STARTS = time(4, 30)
 _SHIFT = timedelta(hours=DAY_STARTS.hour, minutes=DAY_STARTS.minute)
 
 
+@lru_cache(maxsize=8192)  # asked several times about each tap
 def service_day(at: datetime, zone: ZoneInfo) -> int:
     """The ordinal of the service day of the moment ``at``."""
     return (at.astimezone(zone).replace(tzinfo=None) - _SHIFT).toordinal()

@@ -64,9 +64,9 @@ def path_rules(path: Path) -> Iterator[Rule]:
         if path.rule.kind != PAYS_BOTH_LEGS:
             leg = Rule("included", leg.values, leg.file, leg.line)
     yield leg
-    if seen.category:
-        category = seen.rates.tables.categories.get(seen.category)
-        yield Rule("concession", (("category", category.name if category else seen.category),))
+    category = seen.rates.tables.categories.get(seen.category)
+    if category is not None and not category.default:
+        yield Rule("concession", (("category", category.name),))
 
 
 def fare_rules(fare: Fare) -> tuple[Rule, ...]:

@@ -129,8 +129,13 @@ class Rides:
 
     def open_ends(self) -> tuple[LooseEnd, ...]:
         """The taps in that are loose ends if no tap out comes any more."""
-        opens = (state.open for state in self.networks.values())
-        return tuple(LooseEnd(o.seen, "no_exit") for o in opens if o and o.undo is None)
+        return tuple(
+            [
+                LooseEnd(state.open.seen, "no_exit")
+                for state in self.networks.values()
+                if state.open is not None and state.open.undo is None
+            ]
+        )
 
     def now(self, state: NetworkState, note: str) -> Rides:
         """These rides with the network of ``state.last`` in that state."""

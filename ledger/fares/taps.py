@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from ledger.fares.book import FareBook
 from ledger.fares.rates import UnknownPlace
+from ledger.fares.tables import Place
 from models.wire.tap import Direction, Tap
 
 LATE_AFTER = timedelta(days=3)  # from then on a tap can only lower what was charged
@@ -58,13 +59,21 @@ def fare_tap(tap: Tap, received: datetime, book: FareBook) -> FareTap:
     Raises ``UnknownPlace`` where fare_stations.txt of the tables in force has no row for the
     gate or its station.
     """
-    _, rates = book.at(tap.moment)
+    at = tap.moment
+    place = place_of(tap.station, tap.gate, at, book)
+    late = received - at > LATE_AFTER
+    return FareTap(tap.tap_id, place.stop, place.network, tap.direction, at, late)
+
+
+def place_of(station: str, gate: str, at: datetime, book: FareBook) -> Place:
+    """The stop and network a gate stood for ``at`` a moment; raise ``UnknownPlace`` for none."""
+    _, rates = book.at(at)
     places = rates.tables.places
-    place = places.get((tap.station, tap.gate)) or places.get((tap.station, ""))
-    if place is None:
-        raise UnknownPlace(
-            f"fare_stations.txt has no row for gate {tap.gate} at station {tap.station}; "
-            "add one and import the feed again"
-        )
-    late = received - tap.moment > LATE_AFTER
-    return FareTap(tap.tap_id, place.stop, place.network, tap.direction, tap.moment, late)
+    for key in ((station, gate), (station, ""), ("", "")):
+        place = places.get(key)
+        if place is not None:
+            return place
+    raise UnknownPlace(
+        f"fare_stations.txt has no row for gate {gate} at station {station}; "
+        "add one and import the feed again"
+    )

@@ -7,6 +7,7 @@ at the row of the feed that justifies the rule, for the help desk and the financ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from models.money import Money
 
@@ -96,11 +97,29 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "There is no fare for {start} to {end}: nothing is charged, and we will look into it.",
         "{start} 至 {end} 没有对应票价：不收费，我们会核查。",
     ),
+    "rerated": (
+        "Your rides of the week from {day} were worked out again: {amount}.",
+        "自 {day} 起一周的行程已重新计费：{amount}。",
+    ),
+    "noted": ("Your tap at {start} was noted.", "已记录您在 {start} 的验票。"),
+    "unknown_place": (
+        "There are no fares yet for {start}: nothing is charged, and we will look into it.",
+        "{start} 尚无票价：不收费，我们会核查。",
+    ),
     "refund_only": (
         "A tap reached us after more than three days: it may lower your charge, never raise it.",
         "有一次验票记录迟到超过三天：只会减少您的费用，不会增加。",
     ),
 }
+
+
+@lru_cache(maxsize=4096)  # most rides of a day are said alike, and formatting money is slow
+def _sentence(code: str, values: tuple[tuple[str, Value], ...], chinese: bool) -> str:
+    said = {
+        name: value.text("zh" if chinese else "en") if isinstance(value, Money) else value
+        for name, value in values
+    }
+    return SENTENCES[code][chinese].format(**said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +133,7 @@ class Rule:
 
     def words(self, language: str = "en") -> str:
         """The rule as a sentence; any language but Chinese is English."""
-        chinese = language.startswith("zh")
-        values = {
-            name: value.text("zh" if chinese else "en") if isinstance(value, Money) else value
-            for name, value in self.values
-        }
-        return SENTENCES[self.code][chinese].format(**values)
+        return _sentence(self.code, self.values, language.startswith("zh"))
 
     @property
     def row(self) -> str:

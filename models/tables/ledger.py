@@ -33,6 +33,10 @@ NOT_A_FORK = text("chain <> 'fork'")
 NO_ENTRY = text("entry_seq IS NULL")
 NOT_CHARGED = text("outcome IN ('quarantined', 'refused')")
 A_CORRECTION = text("corrects IS NOT NULL")
+AFTER_A_GAP = text("chain = 'gap'")
+TO_CLOSE = text("closes_at IS NOT NULL")
+IN_FORCE = text("lifted_at IS NULL")
+UNANSWERED = text("answered_at IS NULL")
 
 # SQLite only takes a plain INTEGER for the row's own number.
 Whole = BigInteger().with_variant(Integer, "sqlite")
@@ -150,6 +154,8 @@ class TapRow(LedgerTable, table=True):
               sqlite_where=NO_ENTRY, postgresql_where=NO_ENTRY),
         Index("tap_not_charged", "received_at",
               sqlite_where=NOT_CHARGED, postgresql_where=NOT_CHARGED),
+        Index("tap_after_a_gap", "received_at",
+              sqlite_where=AFTER_A_GAP, postgresql_where=AFTER_A_GAP),
     )  # fmt: skip
 
     tap_id: str = Field(primary_key=True)
@@ -190,3 +196,146 @@ class RefusalRow(LedgerTable, table=True):
     times: int = 1
     first_at: datetime = Field(sa_type=UtcTime)
     last_at: datetime = Field(sa_type=UtcTime)
+
+
+class FeedRow(LedgerTable, table=True):
+    """An activated fare feed: its files as a ZIP, and the service day it is in force from.
+
+    Of two feeds from the same day the one with the higher number replaces the other.
+    """
+
+    __tablename__ = "feed"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    effective: str
+    name: str
+    sha256: str
+    files: bytes = Field(sa_type=LargeBinary)
+    activated_at: datetime = Field(sa_type=UtcTime)
+    activated_by: str
+
+
+class PassageRow(LedgerTable, table=True):
+    """A charged tap as fares see it: where and when a rider went through a gate.
+
+    The key keeps a rider's passages together, so their history is one range of the table.
+    """
+
+    __tablename__ = "passage"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    account_id: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcTime, primary_key=True)
+    tap_id: str = Field(primary_key=True)
+    gate: str
+    station: str
+    direction: str
+    received_at: datetime = Field(sa_type=UtcTime)
+
+
+class FareStateRow(LedgerTable, table=True):
+    """Whoever prices a rider's taps holds this row, so that one does it at a time.
+
+    ``version`` counts what changed the rider's fares, ``held_minor`` is what is held for
+    journeys without their other tap, ``closes_at`` the moment the first of those is charged,
+    and ``as_of`` up to when that was done.
+    """
+
+    __tablename__ = "fare_state"
+    __table_args__ = (
+        Index("fare_state_to_close", "closes_at",
+              sqlite_where=TO_CLOSE, postgresql_where=TO_CLOSE),
+    )  # fmt: skip
+
+    account_id: str = Field(primary_key=True)
+    version: int = Field(default=0, sa_type=Whole)
+    held_minor: int = Field(default=0, sa_type=BigInteger)
+    closes_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    as_of: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class AccountCategoryRow(LedgerTable, table=True):
+    """The rider category of an account for the service days ``first_day`` to ``last_day``.
+
+    The row with the latest first day that covers a day says what holds on it.
+    """
+
+    __tablename__ = "account_category"
+
+    account_id: str = Field(primary_key=True)
+    first_day: str = Field(primary_key=True)
+    last_day: str
+    category: str
+    recorded_at: datetime = Field(sa_type=UtcTime)
+    made_by: str | None = None
+
+
+class DayCloseRow(LedgerTable, table=True):
+    """A service day whose journeys are all charged."""
+
+    __tablename__ = "day_close"
+
+    day: str = Field(primary_key=True)
+    closed_at: datetime = Field(sa_type=UtcTime)
+
+
+class BlockRow(LedgerTable, table=True):
+    """Staff blocked an account, for a reason, and perhaps lifted that again."""
+
+    __tablename__ = "block"
+    __table_args__ = (
+        Index("block_in_force", "account_id", unique=True,
+              sqlite_where=IN_FORCE, postgresql_where=IN_FORCE),
+    )  # fmt: skip
+
+    block_id: str = Field(primary_key=True)
+    account_id: str = Field(index=True)
+    reason: str
+    note: str
+    blocked_at: datetime = Field(sa_type=UtcTime)
+    blocked_by: str
+    lifted_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    lifted_by: str | None = None
+    lift_note: str | None = None
+
+
+class StandingFeedRow(LedgerTable, table=True):
+    """A version of the gates' deny list: the SHA-256 of what it said."""
+
+    __tablename__ = "standing_feed"
+
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    digest: str
+    changed_at: datetime = Field(sa_type=UtcTime)
+
+
+class AutoTopUpRow(LedgerTable, table=True):
+    """A rider's wish: below ``below_minor``, take ``amount_minor`` through the processor."""
+
+    __tablename__ = "auto_top_up"
+
+    account_id: str = Field(primary_key=True)
+    below_minor: int = Field(sa_type=BigInteger)
+    amount_minor: int = Field(sa_type=BigInteger)
+    changed_at: datetime = Field(sa_type=UtcTime)
+
+
+class TopUpRequestRow(LedgerTable, table=True):
+    """Ask the processor for this top-up; ``request_id`` becomes the id of its entry.
+
+    An account has one unanswered request at a time. ``outcome`` is the processor's.
+    """
+
+    __tablename__ = "top_up_request"
+    __table_args__ = (
+        Index("top_up_request_unanswered", "account_id", unique=True,
+              sqlite_where=UNANSWERED, postgresql_where=UNANSWERED),
+    )  # fmt: skip
+
+    request_id: str = Field(primary_key=True)
+    account_id: str
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str
+    asked_at: datetime = Field(sa_type=UtcTime)
+    answered_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    outcome: str | None = None

@@ -74,8 +74,10 @@ def _number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, primary_key=True, autoincrement=False)
 
 
-def _partly(name: str, table: str, column: list[str], where: sa.TextClause, **more: bool) -> None:
-    op.create_index(name, table, column, sqlite_where=where, postgresql_where=where, **more)
+def _partly(
+    name: str, table: str, column: list[str], where: sa.TextClause, *, unique: bool = False
+) -> None:
+    op.create_index(name, table, column, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _roll_ups() -> None:

@@ -1,0 +1,219 @@
+"""The riders of a batch: their fares so far, read together and held while they are decided.
+
+One query finds and holds the riders' rows, so that one transaction at a time prices a rider,
+whichever gates the taps came through. What the program remembers of a rider is used where
+the row's version says that it still holds; the passages of all others are read in one query
+more. Two weeks are enough to price a tap; where usual trips matter, six.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from ledger.fares.book import FareBook
+from ledger.fares.calendars import day_starts, service_day, week_of
+from ledger.fares.history import History
+from ledger.fares.position import Position
+from ledger.fares.taps import LATE_AFTER, Concession, FareTap, place_of
+from ledger.inforce import FaresInForce, Recalled
+from ledger.store import table
+from models.bulk import among, change_rows, insert_rows
+from models.tables.ledger import AccountCategoryRow, AccountRow, FareStateRow, PassageRow
+from models.wire.tap import Tap
+from models.wire.times import format_utc
+
+DAYS_BEFORE = 8  # the week before may be corrected too, and a journey may lead into it
+DAYS_BEFORE_USUAL = 36  # and four weeks of trips say which one is usual
+
+_PASSAGE = ("account_id", "at", "tap_id", "gate", "station", "direction", "received_at")
+
+
+@dataclass(slots=True)
+class Rider:
+    """A rider whose row this transaction holds; ``since`` is where the history begins."""
+
+    account_id: str
+    version: int
+    position: Position
+    since: datetime
+
+
+class Riders:
+    """The riders of one transaction."""
+
+    def __init__(
+        self,
+        session: Session,
+        fares: FaresInForce,
+        earliest: Mapping[str, datetime],
+        currency: str,
+    ) -> None:
+        """Hold the accounts in ``earliest``, each to be priced from that moment on.
+
+        Those that do not exist, or are kept in another currency, are not held.
+        """
+        self._session, self._fares = session, fares
+        self.book = fares.book(session)
+        self._changed: set[str] = set()
+        self._passages: list[tuple[str, ...]] = []
+        self._riders: dict[str, Rider] = {}
+        unknown: dict[str, tuple[Any, datetime]] = {}
+        for row in self._hold(list(earliest), currency):
+            since = since_of(earliest[row.account_id], self.book, DAYS_BEFORE)
+            found = fares.recall(row.account_id, row.version, self.book)
+            if found is not None and found.since <= since:
+                self._add(row, found.history, found.since)
+            else:
+                unknown[row.account_id] = row, since
+        self._read(unknown)
+
+    def _hold(self, accounts: list[str], currency: str) -> Iterable[Any]:
+        """The riders' rows, locked in the order of ids so that two batches do not deadlock."""
+        state, account = table(FareStateRow), table(AccountRow)
+        query = (
+            select(state)
+            .join(account, account.c.account_id == state.c.account_id)
+            .where(
+                among(self._session, state.c.account_id, accounts), account.c.currency == currency
+            )
+            .order_by(state.c.account_id)
+            .with_for_update(of=state)
+        )
+        return self._session.execute(query).all()
+
+    def _add(self, row: Any, history: History, since: datetime) -> None:
+        position = Position(history, row.held_minor, row.closes_at, row.as_of)
+        self._riders[row.account_id] = Rider(row.account_id, row.version, position, since)
+
+    def _read(self, unknown: Mapping[str, tuple[Any, datetime]]) -> None:
+        if not unknown:
+            return
+        concessions = self._concessions(list(unknown))
+        by_start: dict[datetime, list[str]] = defaultdict(list)
+        for account_id, (_, since) in unknown.items():
+            by_start[since].append(account_id)
+        for since, accounts in by_start.items():  # nearly always one: this week's
+            taps = self._taps(accounts, since)
+            for account_id in accounts:
+                history = history_of(self.book, concessions[account_id], taps[account_id])
+                self._add(unknown[account_id][0], history, since)
+
+    def _taps(
+        self, accounts: list[str], since: datetime, until: datetime | None = None
+    ) -> dict[str, list[FareTap]]:
+        passage = table(PassageRow)
+        query = select(passage).where(
+            among(self._session, passage.c.account_id, accounts), passage.c.at >= since
+        )
+        if until is not None:
+            query = query.where(passage.c.at < until)
+        taps: dict[str, list[FareTap]] = defaultdict(list)
+        for row in self._session.execute(query):
+            taps[row.account_id].append(stored_tap(row, self.book))
+        return taps
+
+    def _concessions(self, accounts: list[str]) -> dict[str, tuple[Concession, ...]]:
+        """The riders' categories, the newest first: of two that cover a day it holds."""
+        rows = table(AccountCategoryRow)
+        query = select(rows).where(among(self._session, rows.c.account_id, accounts))
+        found: dict[str, tuple[Concession, ...]] = defaultdict(tuple)
+        for row in self._session.execute(query.order_by(rows.c.first_day.desc())):
+            days = date.fromisoformat(row.first_day), date.fromisoformat(row.last_day)
+            found[row.account_id] += (Concession(row.category, *days),)
+        return found
+
+    def get(self, account_id: str) -> Rider | None:
+        """The rider, None where the account has no row: it was never opened, or erased."""
+        return self._riders.get(account_id)
+
+    def look_back(self, rider: Rider, at: datetime) -> bool:
+        """Lengthen the rider's history by the weeks that usual trips are known from.
+
+        False where it is long enough.
+        """
+        since = since_of(at, self.book, DAYS_BEFORE_USUAL)
+        if since >= rider.since:
+            return False
+        history = rider.position.history
+        earlier = self._taps([rider.account_id], since, rider.since)[rider.account_id]
+        longer = history_of(self.book, history.concessions, [*earlier, *history.taps])
+        old = rider.position
+        rider.position = Position(longer, old.held, old.closes_at, old.as_of)
+        rider.since = since
+        return True
+
+    def move(self, rider: Rider, position: Position) -> None:
+        """The rider's fares are at ``position`` now."""
+        rider.position = position
+        self._changed.add(rider.account_id)
+
+    def passed(self, tap: Tap, at: datetime, received_at: str) -> None:
+        """Keep a tap made ``at`` for its rider's history."""
+        self._passages.append(
+            (
+                tap.account,
+                format_utc(at),
+                tap.tap_id,
+                tap.gate,
+                tap.station,
+                tap.direction,
+                received_at,
+            )
+        )
+
+    def save(self) -> None:
+        """Write what changed into the transaction."""
+        insert_rows(self._session, table(PassageRow), _PASSAGE, sorted(self._passages))
+        changed = [self._riders[account_id] for account_id in sorted(self._changed)]
+        for rider in changed:
+            rider.version += 1
+        change_rows(
+            self._session,
+            "fare_state",
+            "version = {}, held_minor = {}, closes_at = {}, as_of = {}",
+            "account_id",
+            [_state(rider) for rider in changed],
+        )
+
+    def remember(self) -> None:
+        """After the commit: keep the histories for the next batch."""
+        for rider in self._riders.values():
+            recalled = Recalled(rider.version, rider.since, rider.position.history)
+            self._fares.remember(rider.account_id, recalled)
+
+
+def _state(rider: Rider) -> tuple[int, int, str | None, str | None, str]:
+    position = rider.position
+    moments = (position.closes_at, position.as_of)
+    closes_at, as_of = (None if moment is None else format_utc(moment) for moment in moments)
+    return rider.version, position.held, closes_at, as_of, rider.account_id
+
+
+def since_of(at: datetime, book: FareBook, days: int) -> datetime:
+    """The moment ``days`` service days before the week of ``at``."""
+    monday = week_of(service_day(at, book.zone)) * 7 + 1
+    return day_starts(max(1, monday - days), book.zone)
+
+
+def stored_tap(row: Any, book: FareBook) -> FareTap:
+    """A kept passage as fares see it."""
+    place = place_of(row.station, row.gate, row.at, book)
+    late = row.received_at - row.at > LATE_AFTER
+    return FareTap(row.tap_id, place.stop, place.network, row.direction, row.at, late)
+
+
+def history_of(
+    book: FareBook, concessions: tuple[Concession, ...], taps: Iterable[FareTap]
+) -> History:
+    """The history of these taps."""
+    history = History.of(book, concessions)
+    for tap in sorted(taps, key=lambda tap: (tap.at, tap.tap_id)):
+        history = history.add(tap)
+    return history
