@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from flask import Flask, Response, render_template, request
 from flask_wtf.csrf import CSRFProtect
 from gunicorn.app.base import BaseApplication
+from werkzeug.exceptions import SecurityError
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrollment.app import DESK_ROLES
 from enrollment.app import create_blueprints as enrollment_blueprints
+from enrollment.desk import DESK_ROLES
+from enrollment.gallery_feed import WAITING_MAX
+from enrollment.rider_help import HELP_ROLES, help_blueprint
+from enrollment.rider_pages import rider_blueprint
 from enrollment.store import Enrollment
-from enrollment.uploads import REQUEST_BYTES_MAX, UploadsInMemory
-from facefare import problems
+from enrollment.uploads import REQUEST_BYTES_MAX, TAKES_PHOTOS, UploadsInMemory
+from facefare import capacity, languages, problems
+from facefare.rider_ledger import rider_money
 from ledger.accounts import open_account
 from ledger.app import create_blueprints as ledger_blueprints
 from ledger.checkpoints import Publisher
-from ledger.console.pages import READERS
+from ledger.closing import Timer
+from ledger.console.roles import READERS
+from ledger.console.statements_pages import STATEMENT_BYTES_MAX, may_import
 from ledger.erasure import erase_account
 from ledger.ledger import Ledger, utc_now
+from ledger.processors.cashier import Cashier, open_processor, webhook_blueprints
+from ledger.stamper import Stamper
 from ledger.witnessing import Submitter
 from models.access.gates import GateRegister
-from models.access.web import SESSION_LIFETIME, signed_in
+from models.access.web import SESSION_LIFETIME, keep_sessions, signed_in
 from models.errors import FacefareError
 from models.faces.dlib_engine import DlibEngine
 from models.log.notes import verifier_key
@@ -41,6 +52,9 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+_NO_DEVICES = "camera=(), microphone=(), geolocation=()"  # one page asks for the camera itself
+_HTTPS_ONLY = "max-age=31536000"  # seconds: a year
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 class PortInUse(FacefareError):
@@ -48,14 +62,26 @@ class PortInUse(FacefareError):
 
 
 def create_app(
-    data: DataDirectory, *, https: bool = False, clock: Callable[[], datetime] = utc_now
+    data: DataDirectory,
+    *,
+    https: bool = False,
+    proxies: int = 0,
+    hosts: Sequence[str] = (),
+    clock: Callable[[], datetime] = utc_now,
 ) -> Flask:
-    """Wire the whole application on ``data``. Nothing heavy is loaded until it is needed."""
+    """Wire the whole application on ``data``. Nothing heavy is loaded until it is needed.
+
+    ``https`` says that browsers reach it over HTTPS, ``proxies`` through how many proxies of
+    ours; without any, what a request says of its own way here is ignored. ``hosts`` are
+    names of the server besides those in the settings and this machine's own.
+    """
     settings = data.settings()
     app = Flask("facefare", template_folder="templates", static_folder="static")
     app.request_class = UploadsInMemory
     app.config.update(
         SECRET_KEY=data.session_key.read_bytes(),
+        # A browser sends a __Host- cookie only to the one host that set it, over HTTPS.
+        SESSION_COOKIE_NAME="__Host-session" if https else "session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=https,
@@ -64,11 +90,25 @@ def create_app(
         WTF_CSRF_SSL_STRICT=https,
     )
 
+    capacity.limit(app, THREADS)
+    if proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
+    languages.speak(app)
+    names_of_ours = {*_THIS_MACHINE, *settings.hosts, *map(str.lower, hosts)}
+
+    @app.before_request
+    def answer_to_our_names_only() -> None:
+        # Not by TRUSTED_HOSTS, which takes no IPv6 address.
+        if urlsplit(f"//{request.host}").hostname not in names_of_ours:
+            raise SecurityError
+
     @app.before_request  # before CSRFProtect, which reads the whole form
-    def allow_photos() -> None:
-        staff = signed_in()
-        if request.endpoint == "enrollment.enroll" and staff and staff.roles & set(DESK_ROLES):
+    def allow_files() -> None:
+        staff = signed_in() if request.endpoint in TAKES_PHOTOS else None
+        if staff and staff.roles & set(DESK_ROLES):
             request.max_content_length = REQUEST_BYTES_MAX
+        if request.endpoint == "finance.upload_statement" and may_import(signed_in()):
+            request.max_content_length = STATEMENT_BYTES_MAX
 
     csrf = CSRFProtect(app)
     ledger = Ledger.open(data, clock)
@@ -77,21 +117,29 @@ def create_app(
         engine_id=DlibEngine.engine_id,
         dimensions=DlibEngine.dimensions,
         load_engine=DlibEngine.load,
-        open_account=lambda account_id: open_account(ledger, account_id),
+        open_account=lambda account_id, category: open_account(ledger, account_id, category),
         close_account=lambda account_id: _close(ledger, account_id),
         log_verifier_key=verifier_key(settings.origin, ledger.log_key.public_key()),
         clock=clock,
     )
     register = GateRegister(enrollment.access, clock)
+    processor = open_processor(data)
+    money = rider_money(ledger, processor)
+    keep_sessions(app, enrollment.access, clock)
     for blueprint in (
         *enrollment_blueprints(enrollment, register),
         *ledger_blueprints(ledger, register),
+        *webhook_blueprints(ledger, processor),
+        rider_blueprint(enrollment, money),
+        help_blueprint(enrollment, money),
     ):
         app.register_blueprint(blueprint)
         if blueprint.name.endswith("_api"):
             csrf.exempt(blueprint)  # gates carry a token for each request, never a cookie
     problems.register(app)
-    app.extensions["ledger"] = ledger
+    languages.add_switch(app, enrollment.staff)
+    app.extensions["ledger"], app.extensions["enrollment"] = ledger, enrollment
+    app.extensions["processor"] = processor
 
     @app.get("/")
     def home() -> str:
@@ -107,6 +155,8 @@ def create_app(
             "staff": staff,
             "may_enroll": not roles.isdisjoint(DESK_ROLES),
             "may_see_money": not roles.isdisjoint(READERS),
+            "may_help": not roles.isdisjoint(HELP_ROLES),
+            "is_admin": "admin" in roles,
         }
 
     @app.after_request
@@ -115,6 +165,10 @@ def create_app(
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Permissions-Policy", _NO_DEVICES)
+        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        if https:
+            response.headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
         return response
 
     return app
@@ -125,10 +179,11 @@ def _close(ledger: Ledger, account_id: str) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn with our settings: one worker process with threads, for one SQLite writer."""
+    """gunicorn with our settings: workers with threads, each an application of its own."""
 
-    def __init__(self, data: DataDirectory, host: str, port: int, https: bool) -> None:
-        self._data, self._host, self._port, self._https = data, host, port, https
+    def __init__(self, data: DataDirectory, host: str, port: int, workers: int, **how: Any) -> None:
+        self._data, self._host, self._port, self._how = data, host, port, how
+        self._workers = workers
         super().__init__()
 
     def load_config(self) -> None:
@@ -136,9 +191,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "bind": f"[{self._host}]:{self._port}"
             if ":" in self._host
             else f"{self._host}:{self._port}",
-            "workers": 1,
+            "workers": self._workers,
             "worker_class": "gthread",
-            "threads": THREADS,
+            # Whoever waits, for news or for room, holds a thread.
+            "threads": THREADS + WAITING_MAX + capacity.WAITING_MAX,
             "timeout": 60,
             "graceful_timeout": 5,
             "errorlog": "-",
@@ -148,14 +204,18 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        return create_app(self._data, https=self._https)
+        return create_app(self._data, **self._how)
 
 
 def _start_publisher(worker: Any) -> None:
-    """The worker process alone writes the log: it signs checkpoints and shows them to witnesses."""
+    """Every worker is ready to sign checkpoints and show them to witnesses; one is elected."""
+    capacity.spare_collector()
     ledger = worker.wsgi.extensions["ledger"]
     Publisher(ledger).start()
     Submitter(ledger).start()
+    Stamper(ledger).start()
+    Timer(ledger).start()
+    Cashier(ledger, worker.wsgi.extensions["processor"]).start()
 
 
 def check_port(host: str, port: int) -> None:
@@ -176,11 +236,39 @@ def check_port(host: str, port: int) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8420, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Processes that answer. On PostgreSQL one per core is right. With fares in a SQLite "
+    "file one charges fastest; a second keeps pages quick while many taps come.",
+)
+@click.option(
     "--https",
     is_flag=True,
     help="A proxy in front of this server speaks HTTPS: cookies are marked secure.",
 )
-def serve(data: Path, host: str, port: int, https: bool) -> None:
+@click.option(
+    "--proxies",
+    type=click.IntRange(0, 9),
+    help="How many proxies of yours stand in front, exactly; their X-Forwarded headers are "
+    "believed.  [default: 1 with --https, else 0]",
+)
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    help="A name by which browsers and gates reach this server; may repeat.",
+)
+def serve(
+    data: Path,
+    host: str,
+    port: int,
+    workers: int,
+    https: bool,
+    proxies: int | None,
+    host_names: tuple[str, ...],
+) -> None:
     """Run enrollment and ledger on this machine."""
     if host not in ("127.0.0.1", "::1", "localhost") and not https:
         raise PortInUse(
@@ -189,7 +277,10 @@ def serve(data: Path, host: str, port: int, https: bool) -> None:
         )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     directory = DataDirectory(data)
-    create_app(directory, https=https)  # every fault of the data directory shows here, in words
+    if proxies is None:
+        proxies = 1 if https else 0
+    how: dict[str, Any] = {"https": https, "proxies": proxies, "hosts": (host, *host_names)}
+    create_app(directory, **how)  # every fault of the data directory shows here, in words
     check_port(host, port)
     click.echo(f"Facefare runs at http://{host}:{port}/  (stop with Ctrl-C)")
-    _Server(directory, host, port, https).run()
+    _Server(directory, host, port, workers, **how).run()

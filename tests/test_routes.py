@@ -21,9 +21,11 @@ from models.access.sessions import begin_session
 from models.access.staff import ROLES, new_account
 from models.database import writing
 from models.settings import DataDirectory
+from tests.riding import new_rider_session
 
 NOBODY = "nobody"
-EVERYBODY = {*ROLES, NOBODY}
+RIDER = "rider"  # signed in to the own pages; no role of staff
+EVERYBODY = {*ROLES, NOBODY, RIDER}
 STAFF = set(ROLES)
 GATE: set[str] = set()  # a gate's token, which no cookie stands in for
 DESK = {"enroller", "admin"}
@@ -50,6 +52,42 @@ MAY = {
     ("POST", "staff.sign_out"): EVERYBODY,
     ("GET", "staff.join"): EVERYBODY,  # with a one-time link
     ("POST", "staff.accept"): EVERYBODY,
+    # the rider's own pages: what opens them, and what holds nothing of anybody
+    ("GET", "rider.sign_in"): EVERYBODY,
+    ("POST", "rider.check_sign_in"): EVERYBODY,
+    ("POST", "rider.sign_out"): EVERYBODY,
+    ("POST", "rider.passkey_ask"): EVERYBODY,
+    ("POST", "rider.passkey_sign_in"): EVERYBODY,
+    ("GET", "rider.static"): EVERYBODY,
+    ("GET", "rider.show_pass"): EVERYBODY,
+    ("GET", "rider.worker"): EVERYBODY,
+    ("GET", "rider.manifest"): EVERYBODY,
+    ("GET", "rider.farewell"): EVERYBODY,  # of nobody any more
+    # and what they hold; never for staff
+    ("GET", "rider.home"): {RIDER},
+    ("POST", "rider.freeze"): {RIDER},
+    ("POST", "rider.thaw"): {RIDER},
+    ("POST", "rider.top_up"): {RIDER},
+    ("GET", "rider.rides"): {RIDER},
+    ("GET", "rider.ride"): {RIDER},
+    ("GET", "rider.receipt"): {RIDER},
+    ("POST", "rider.dispute"): {RIDER},
+    ("POST", "rider.issue"): {RIDER},
+    ("POST", "rider.paper"): {RIDER},
+    ("GET", "rider.medium"): {RIDER},
+    ("POST", "rider.switch"): {RIDER},
+    ("GET", "rider.passkeys"): {RIDER},
+    ("POST", "rider.passkey_options"): {RIDER},
+    ("POST", "rider.keep_passkey"): {RIDER},
+    ("POST", "rider.forget_passkey"): {RIDER},
+    ("GET", "rider.looks"): {RIDER},
+    ("GET", "rider.data"): {RIDER},
+    ("GET", "rider.leaving"): {RIDER},
+    ("POST", "rider.erase"): {RIDER},
+    # the help desk
+    ("GET", "help.ask"): TILLS,
+    ("POST", "help.find"): TILLS,
+    ("GET", "help.rider"): TILLS,
     # for gates
     ("GET", "enrollment_api.gallery"): GATE,
     ("GET", "ledger_api.blocked"): GATE,
@@ -68,6 +106,18 @@ MAY = {
     ("GET", "enrollment.rider"): DESK,
     ("POST", "enrollment.open_record"): DESK,
     ("POST", "enrollment.erase"): DESK,
+    ("GET", "enrollment.static"): EVERYBODY,
+    ("GET", "enrollment.consent"): EVERYBODY,  # the words that riders are asked to agree to
+    ("POST", "enrollment.capture"): DESK,
+    ("POST", "enrollment.renewals"): DESK,
+    ("POST", "enrollment.new_pass"): DESK,
+    ("POST", "enrollment.revoke_pass"): DESK,
+    ("POST", "enrollment.without_face"): DESK,
+    ("GET", "enrollment.photos"): DESK,
+    ("POST", "enrollment.take_photos"): DESK,
+    ("POST", "enrollment.freeze"): DESK,
+    ("POST", "enrollment.thaw"): DESK,
+    ("POST", "enrollment.new_pin"): DESK,
     # money
     ("GET", "finance.overview"): READERS,
     ("GET", "finance.accounts"): READERS,
@@ -84,6 +134,35 @@ MAY = {
     ("GET", "finance.waiting"): READERS,
     ("POST", "finance.decide"): {"finance", "admin"},
     ("POST", "finance.settle"): {"finance", "admin"},
+    ("GET", "finance.static"): EVERYBODY,
+    ("GET", "finance.takings"): READERS,
+    ("GET", "finance.entry_receipt"): READERS,
+    ("GET", "finance.totals"): READERS,
+    ("GET", "finance.total_days"): READERS,
+    ("GET", "finance.total_lines"): READERS,
+    ("GET", "finance.search"): READERS,
+    ("POST", "finance.search_receipt"): READERS,
+    ("GET", "finance.differences"): READERS,
+    ("GET", "finance.difference"): READERS,
+    ("POST", "finance.keep_filter"): READERS,
+    ("POST", "finance.drop_filter"): READERS,
+    ("POST", "finance.add_comment"): READERS,
+    ("POST", "finance.change_owner"): {"service", "finance", "admin"},
+    ("POST", "finance.close_difference"): {"finance", "admin"},
+    ("GET", "finance.disputes"): READERS,
+    ("GET", "finance.periods"): READERS,
+    ("GET", "finance.period_report"): READERS,
+    ("GET", "finance.period_pdf"): READERS,
+    ("POST", "finance.run_period"): {"finance", "admin"},
+    ("POST", "finance.close"): {"finance", "admin"},
+    ("POST", "finance.ask_reopen"): {"finance", "admin"},
+    ("POST", "finance.approve_reopen"): {"finance", "admin"},
+    ("GET", "finance.drawer"): READERS,
+    ("POST", "finance.begin_drawer"): TILLS,
+    ("POST", "finance.end_drawer"): TILLS,
+    ("GET", "finance.statements"): READERS,
+    ("POST", "finance.upload_statement"): {"finance", "admin"},
+    ("GET", "finance.download_export"): {"finance", "auditor", "admin"},
     ("GET", "ledger_public.entries"): {"auditor", "admin"},
     # staff and gates
     ("GET", "staff_admin.members"): ADMIN,
@@ -94,6 +173,13 @@ MAY = {
     ("POST", "staff_admin.reset"): ADMIN,
     ("GET", "staff_admin.gates"): ADMIN,
     ("POST", "staff_admin.revoke"): ADMIN,
+}
+
+ANSWERED_BY_A_REFUSAL = {
+    ("POST", "staff.check_sign_in"),
+    ("POST", "rider.check_sign_in"),
+    ("POST", "rider.passkey_sign_in"),
+    ("POST", "rider.sign_out"),  # goes to the sign-in page, as it should
 }
 
 
@@ -109,6 +195,9 @@ class Server:
             return client
         enrollment = self.app.extensions["enrollment"]
         now = datetime.now(UTC)
+        if who == RIDER:
+            client.set_cookie("rider", new_rider_session(enrollment, self.app.extensions["ledger"]))
+            return client
         name = f"{who}-{uuid4().hex[:8]}"
         with writing(enrollment.access) as session:
             session.add(new_account(name, [who], now))
@@ -145,7 +234,8 @@ def address(rule: Rule, **known: str) -> str:
 
 
 def is_refused(status: int, location: str) -> bool:
-    return status in (401, 403) or (status in (302, 303) and location.startswith("/staff/sign-in?"))
+    to_sign_in = location.startswith("/staff/sign-in?") or location == "/me/sign-in"
+    return status in (401, 403) or (status in (302, 303) and to_sign_in)
 
 
 def test_every_route_says_who_may_and_nothing_else_is_in_the_table(server: Server) -> None:
@@ -154,7 +244,7 @@ def test_every_route_says_who_may_and_nothing_else_is_in_the_table(server: Serve
     assert set(MAY) - routes == set(), "these are gone; take them out of MAY"
 
 
-@pytest.mark.parametrize("who", [*ROLES, NOBODY])
+@pytest.mark.parametrize("who", [*ROLES, NOBODY, RIDER])
 def test_every_route_is_refused_to_all_but_those_who_may(server: Server, who: str) -> None:
     wrong = []
     for method, rule in server.rules():
@@ -162,9 +252,9 @@ def test_every_route_is_refused_to_all_but_those_who_may(server: Server, who: st
         with client.open(address(rule), method=method) as answer:
             status, location = answer.status_code, answer.headers.get("Location", "")
         may = who in MAY.get((method, rule.endpoint), set())
-        if (method, rule.endpoint) == ("POST", "staff.check_sign_in"):
+        if (method, rule.endpoint) in ANSWERED_BY_A_REFUSAL:
             may = not may  # an empty sign-in is refused to everybody, with the page
-        if (method, rule.endpoint) == ("POST", "staff.check_confirm") and who != NOBODY:
+        if (method, rule.endpoint) == ("POST", "staff.check_confirm") and who in ROLES:
             may = False  # likewise an empty code
         if may == is_refused(status, location):
             wrong.append(f"{method} {rule.rule}: {status}")

@@ -69,7 +69,17 @@ def begin_attempt(session: Session, name: str | None, address: str, now: datetim
 
 
 def forgive(session: Session, name: str, address: str, now: datetime) -> None:
-    """The attempt succeeded: forget the account's failures and know the address.
+    """The attempt of a member of staff succeeded: forget the failures and know the address."""
+    forget_failures(session, name, address, now)
+    known = session.get(KnownAddress, (name, address))
+    known = known or KnownAddress(staff=name, address=address, seen_at=now)
+    known.seen_at = now
+    session.add(known)
+    session.exec(delete(KnownAddress).where(col(KnownAddress.seen_at) < now - KNOWN_FOR))
+
+
+def forget_failures(session: Session, name: str | None, address: str, now: datetime) -> None:
+    """The attempt succeeded: forget the account's failures.
 
     The address loses only the one failure counted in advance: an own account must not
     buy its owner new guesses at others.
@@ -81,11 +91,6 @@ def forgive(session: Session, name: str, address: str, now: datetime) -> None:
         row.locked_until = None
         row.failures = max(0, row.failures - 1) if subject.startswith("address ") else 0
         session.add(row)
-    known = session.get(KnownAddress, (name, address))
-    known = known or KnownAddress(staff=name, address=address, seen_at=now)
-    known.seen_at = now
-    session.add(known)
-    session.exec(delete(KnownAddress).where(col(KnownAddress.seen_at) < now - KNOWN_FOR))
 
 
 def _subjects(session: Session, name: str | None, address: str, now: datetime) -> dict[str, int]:

@@ -18,7 +18,7 @@ from models.tables.columns import UtcTime
 class RidersTable(SQLModel):
     """Base of the riders database's tables."""
 
-    metadata = MetaData(info={SCHEMA_VERSION: 1})
+    metadata = MetaData(info={SCHEMA_VERSION: 2})
 
 
 class Rider(RidersTable, table=True):
@@ -43,6 +43,7 @@ class Rider(RidersTable, table=True):
     created_at: datetime = Field(sa_type=UtcTime)
     phone_digits: bytes | None = None
     pin_hash: str | None = None  # argon2id: opens the rider's own pages
+    evidence_by: str | None = None  # who saw why a reduced fare is due; no copy is kept
     look_alike: bool = False
 
 
@@ -125,3 +126,37 @@ class GalleryVersion(RidersTable, table=True):
 
     station: str = Field(primary_key=True)
     version: int
+
+
+class RiderSession(RidersTable, table=True):
+    """One browser in which a rider is signed in to their own pages; never a session of staff."""
+
+    __tablename__ = "rider_session"
+
+    token_hash: str = Field(primary_key=True)
+    rider_id: str = Field(foreign_key="rider.rider_id", index=True, ondelete="CASCADE")
+    started_at: datetime = Field(sa_type=UtcTime)
+    seen_at: datetime = Field(sa_type=UtcTime)
+
+
+class Passkey(RidersTable, table=True):
+    """A rider's passkey (WebAuthn): the public half; the private one never leaves the phone."""
+
+    __tablename__ = "passkey"
+
+    credential_id: bytes = Field(primary_key=True)
+    rider_id: str = Field(foreign_key="rider.rider_id", index=True, ondelete="CASCADE")
+    public_key: bytes  # COSE
+    sign_count: int
+    made_at: datetime = Field(sa_type=UtcTime)
+    used_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class PasskeyChallenge(RidersTable, table=True):
+    """A challenge that a passkey has to sign, good once; ``rider_id`` to make a new passkey."""
+
+    __tablename__ = "passkey_challenge"
+
+    challenge: bytes = Field(primary_key=True)
+    rider_id: str | None = Field(default=None, foreign_key="rider.rider_id", ondelete="CASCADE")
+    until: datetime = Field(sa_type=UtcTime, index=True)

@@ -1,0 +1,147 @@
+"""Signing in and out of the rider's pages, and the passkeys; handlers translate only."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response as AnyResponse
+
+from enrollment.rider_passkeys import (
+    PasskeyRefused,
+    Site,
+    ask_for_new,
+    ask_to_sign_in,
+    keep_new,
+    passkeys_of,
+    read_answer,
+    remove_passkey,
+    sign_in_by_passkey,
+)
+from enrollment.rider_scan import NoPassSeen, pass_in_photo
+from enrollment.rider_sign_in import RiderSignInRefused, sign_in_by_pin
+from enrollment.rider_web import (
+    rider_guard,
+    start_rider_session,
+    stop_rider_session,
+    this_rider,
+)
+from enrollment.store import Enrollment
+from models.wire.keys import KeyFileError, from_base64url
+
+PHOTO_BYTES_MAX = 4_000_000
+
+
+def sign_in_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
+    """Add all of them."""
+    _pin_pages(blueprint, enrollment)
+    _passkey_sign_in(blueprint, enrollment)
+    _passkey_pages(blueprint, enrollment)
+
+
+def _pin_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
+    @blueprint.get("/sign-in")
+    def sign_in() -> str:
+        return render_template("rider/sign_in.html", problem="")
+
+    @blueprint.post("/sign-in")
+    def check_sign_in() -> AnyResponse | tuple[str, int]:
+        try:
+            rider_id = sign_in_by_pin(
+                enrollment,
+                _pass_text(),
+                request.form.get("pin", ""),
+                request.remote_addr,
+                enrollment.clock(),
+            )
+        except (RiderSignInRefused, NoPassSeen) as error:
+            return render_template("rider/sign_in.html", problem=str(error)), 401
+        answer = redirect(url_for("rider.home"), 303)
+        start_rider_session(enrollment, rider_id, answer)
+        return answer
+
+    @blueprint.post("/sign-out")
+    def sign_out() -> AnyResponse:
+        answer = redirect(url_for("rider.sign_in"), 303)
+        stop_rider_session(enrollment, answer)
+        return answer
+
+
+def _pass_text() -> str:
+    """The pass as it was given: typed or pasted, or in a photograph."""
+    typed = request.form.get("pass", "").strip()
+    photo = request.files.get("photo")
+    if typed or photo is None or not photo.filename:
+        return typed
+    return pass_in_photo(photo.read(PHOTO_BYTES_MAX + 1))
+
+
+def _passkey_sign_in(blueprint: Blueprint, enrollment: Enrollment) -> None:
+    @blueprint.post("/passkey/ask")
+    def passkey_ask() -> Response:
+        return _json(ask_to_sign_in(enrollment, _site(), enrollment.clock()))
+
+    @blueprint.post("/passkey/sign-in")
+    def passkey_sign_in() -> AnyResponse | tuple[Response, int]:
+        try:
+            rider_id = sign_in_by_passkey(
+                enrollment,
+                read_answer(request.get_data()),
+                _site(),
+                request.remote_addr,
+                enrollment.clock(),
+            )
+        except PasskeyRefused as error:
+            return jsonify(problem=str(error)), 401
+        answer = jsonify(next=url_for("rider.home"))
+        start_rider_session(enrollment, rider_id, answer)
+        return answer
+
+
+def _passkey_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
+    signed_in = rider_guard(enrollment)
+
+    @blueprint.get("/passkeys")
+    @signed_in
+    def passkeys() -> str:
+        known = passkeys_of(enrollment, this_rider().rider_id)
+        return render_template("rider/passkeys.html", passkeys=known)
+
+    @blueprint.post("/passkeys/ask")
+    @signed_in
+    def passkey_options() -> Response | tuple[Response, int]:
+        try:
+            return _json(ask_for_new(enrollment, this_rider(), _site(), enrollment.clock()))
+        except PasskeyRefused as error:
+            return jsonify(problem=str(error)), 409
+
+    @blueprint.post("/passkeys")
+    @signed_in
+    def keep_passkey() -> Response | tuple[Response, int]:
+        try:
+            made = read_answer(request.get_data())
+            keep_new(enrollment, this_rider(), made, _site(), enrollment.clock())
+        except PasskeyRefused as error:
+            return jsonify(problem=str(error)), 400
+        flash(_("The passkey is kept: next time sign in with it."))
+        return jsonify(next=url_for("rider.passkeys"))
+
+    @blueprint.post("/passkeys/remove")
+    @signed_in
+    def forget_passkey() -> AnyResponse:
+        try:
+            credential = from_base64url(request.form.get("passkey", ""))
+        except KeyFileError:
+            credential = b""
+        remove_passkey(enrollment, this_rider().rider_id, credential)
+        flash(_("The passkey opens nothing here any more."))
+        return redirect(url_for("rider.passkeys"), 303)
+
+
+def _site() -> Site:
+    """The server as this browser reaches it; the application answers to its own names only."""
+    host = request.host_url.split("//", 1)[1].split("/", 1)[0]
+    return Site(host.rsplit(":", 1)[0] if ":" in host else host, request.host_url.rstrip("/"))
+
+
+def _json(text: str) -> Response:
+    return Response(text, content_type="application/json")
