@@ -34,15 +34,25 @@ REASONS: dict[str, LazyString] = {
 }
 ENROLLED_NOW = "enrollment"
 LOOKS_ALIKE = "duplicate"
+TWIN = "twin"
 _OWN_REASONS: dict[str, LazyString] = {
     ENROLLED_NOW: _l("The rider was just enrolled"),
     LOOKS_ALIKE: _l("A face that was to be enrolled looks like this rider"),
+    TWIN: _l("Staff said that the other face is somebody else's"),
 }
 
 _PAGES: dict[str, LazyString] = {
     "search": _l("found in a search"),
     "rider": _l("record opened"),
+    "help": _l("standing and rides looked at by the service desk"),
     "enroll": _l("named while another face was enrolled"),
+    "renewals": _l("listed as to be photographed anew"),
+    "pass": _l("pass issued or revoked"),
+    "medium": _l("way of riding changed"),
+    "photos": _l("new photos"),
+    "freeze": _l("frozen or let ride again"),
+    "pin": _l("new PIN"),
+    "erase": _l("erased"),
 }
 
 

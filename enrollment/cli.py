@@ -14,12 +14,20 @@ import click
 from sqlalchemy import Engine as Database
 
 from models.access.gates import add_gate, list_gates, revoke_gate
-from models.access.staff import ROLES, add_staff
+from models.access.invitations import invite_staff, join_path, reset_staff
+from models.access.staff import (
+    ROLES,
+    StaffRegister,
+    add_staff,
+    disable_staff,
+    enable_staff,
+    list_staff,
+)
 from models.database import open_sqlite
 from models.errors import FacefareError
 from models.options import data_option
 from models.settings import DataDirectory
-from models.tables.access import AccessTable, Gate
+from models.tables.access import AccessTable, Gate, Staff
 from models.wire.times import format_utc
 
 
@@ -28,6 +36,12 @@ class GateRefused(FacefareError):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+server_option = click.option(
+    "--server",
+    default="http://127.0.0.1:8420",
+    show_default=True,
+    help="The address under which browsers reach the server, for the link.",
+)
 
 
 @click.group()
@@ -40,15 +54,29 @@ def staff() -> None:
 @click.option(
     "--role", "roles", type=click.Choice(ROLES), multiple=True, required=True, help="May repeat."
 )
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Make the account ready at once, with the password on standard input.",
+)
+@server_option
 @json_option
 @data_option
 def add_member(
-    name: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool, data: Path
+    name: str,
+    roles: tuple[str, ...],
+    password_stdin: bool,
+    server: str,
+    as_json: bool,
+    data: Path,
 ) -> None:
-    """Give NAME an account; prints what the authenticator app needs, once."""
-    database = _access(DataDirectory(data))
-    added = add_staff(database, name, _password(password_stdin), roles, _now())
+    """Give NAME an account; prints the one-time link where they set their password."""
+    register = StaffRegister.open(DataDirectory(data))
+    if not password_stdin:
+        _print_link(name, invite_staff(register, name, roles, _now()), server, as_json)
+        return
+    password = sys.stdin.readline().rstrip("\r\n")
+    added = add_staff(register, name, password, roles, _now())
     if as_json:
         _print_json({"name": added.name, "totp_uri": added.provisioning_uri})
         return
@@ -57,10 +85,68 @@ def add_member(
     click.echo(added.provisioning_uri)
 
 
-def _password(from_stdin: bool) -> str:
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+@staff.command("list")
+@json_option
+@data_option
+def list_members(as_json: bool, data: Path) -> None:
+    """List the members of staff, their roles and state."""
+    members = list_staff(StaffRegister.open(DataDirectory(data)))
+    if as_json:
+        _print_json(
+            [{"name": m.name, "roles": m.roles.split(), "state": _member_state(m)} for m in members]
+        )
+        return
+    for member in members:
+        click.echo(f"{member.name}  {', '.join(member.roles.split())}  {_member_state(member)}")
+
+
+@staff.command("reset")
+@click.argument("name")
+@server_option
+@json_option
+@data_option
+def reset_member(name: str, server: str, as_json: bool, data: Path) -> None:
+    """Void the password and authenticator of NAME; prints a new one-time link."""
+    token = reset_staff(StaffRegister.open(DataDirectory(data)), name, _now())
+    _print_link(name, token, server, as_json)
+
+
+@staff.command("disable")
+@click.argument("name")
+@data_option
+def disable_member(name: str, data: Path) -> None:
+    """Let NAME sign in no more, and end their sessions now."""
+    disable_staff(StaffRegister.open(DataDirectory(data)), name, _now())
+    click.echo(f"{name} is disabled and signed out everywhere.")
+
+
+@staff.command("enable")
+@click.argument("name")
+@data_option
+def enable_member(name: str, data: Path) -> None:
+    """Let the disabled NAME sign in again."""
+    enable_staff(StaffRegister.open(DataDirectory(data)), name)
+    click.echo(f"{name} may sign in again.")
+
+
+def one_time_link(server: str, token: str) -> str:
+    """The link as it is given to its owner."""
+    return server.rstrip("/") + join_path(token)
+
+
+def _print_link(name: str, token: str, server: str, as_json: bool) -> None:
+    link = one_time_link(server, token)
+    if as_json:
+        _print_json({"name": name, "link": link})
+        return
+    click.echo(f"Give this link to {name} only; it is good once, for 24 hours:")
+    click.echo(f"  {link}")
+
+
+def _member_state(member: Staff) -> str:
+    if member.disabled_at is not None:
+        return "disabled"
+    return "may sign in" if member.password_hash else "waiting for the one-time link"
 
 
 @click.group()

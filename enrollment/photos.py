@@ -13,6 +13,7 @@ import zlib
 from io import BytesIO
 
 import numpy as np
+from flask_babel import gettext as _
 from PIL import Image, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -42,7 +43,10 @@ def read_photo(data: bytes) -> Frame:
     """
     if len(data) > PHOTO_BYTES_MAX:
         raise PhotoRefused(
-            f"it is larger than {PHOTO_BYTES_MAX // 1_000_000} MB; send a smaller copy"
+            _(
+                "it is larger than %(max)s MB; send a smaller copy",
+                max=PHOTO_BYTES_MAX // 1_000_000,
+            )
         )
     kind = _kind(data)
     # face_recognition switches this on for the whole process when it is imported, and from
@@ -53,9 +57,9 @@ def read_photo(data: bytes) -> Frame:
         _check_header(image)
         return _decode(image)
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels("more pixels than can be decoded") from error
+        raise _too_many_pixels(_("more pixels than can be decoded")) from error
     except _DAMAGED as error:
-        raise PhotoRefused("it is cut short or damaged; take or copy the photo again") from error
+        raise PhotoRefused(_("it is cut short or damaged; take or copy the photo again")) from error
 
 
 def _kind(data: bytes) -> type[ImageFile.ImageFile]:
@@ -66,24 +70,33 @@ def _kind(data: bytes) -> type[ImageFile.ImageFile]:
         return PngImageFile
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WebPImageFile
-    raise PhotoRefused("it is not a JPEG, PNG or WebP picture; choose a photo")
+    raise PhotoRefused(_("it is not a JPEG, PNG or WebP picture; choose a photo"))
 
 
 def _check_header(image: ImageFile.ImageFile) -> None:
     width, height = image.size
     if width * height > PIXELS_MAX:
-        raise _too_many_pixels(f"{width} × {height} pixels")
+        raise _too_many_pixels(_("%(width)s × %(height)s pixels", width=width, height=height))
     if min(width, height) < SIDE_PX_MIN:
         raise PhotoRefused(
-            f"it has only {width} × {height} pixels; both sides need at least {SIDE_PX_MIN}"
+            _(
+                "it has only %(width)s × %(height)s pixels; both sides need at least %(min)s",
+                width=width,
+                height=height,
+                min=SIDE_PX_MIN,
+            )
         )
     if getattr(image, "is_animated", False):
-        raise PhotoRefused("it is an animation; send a still photo")
+        raise PhotoRefused(_("it is an animation; send a still photo"))
 
 
 def _too_many_pixels(size: str) -> PhotoRefused:
     return PhotoRefused(
-        f"it has {size}, above the limit of {PIXELS_MAX // 1_000_000} million; send a smaller copy"
+        _(
+            "it has %(size)s, above the limit of %(max)s million; send a smaller copy",
+            size=size,
+            max=PIXELS_MAX // 1_000_000,
+        )
     )
 
 

@@ -17,6 +17,9 @@ from threading import Lock
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine as Database
 
+from enrollment.access_log import AccessLog, create_access_log
+from models.access.staff import StaffRegister
+from models.access.totp import read_key
 from models.database import open_sqlite
 from models.faces.engine import Engine
 from models.settings import DataDirectory, Settings
@@ -37,20 +40,23 @@ class Enrollment:
 
     ``engine_id`` and ``dimensions`` say which templates are in use; ``load_engine`` is called
     when the first photo arrives, not before, and ``looking`` lets one request at a time use
-    it. ``open_account(account_id)`` opens a fare account and ``close_account(account_id)``
-    unlinks it from everything; both do nothing the second time. ``log_verifier_key`` is the
+    it. ``open_account(account_id, category)`` opens a fare account,
+    ``close_account(account_id)`` unlinks it from everything; both do nothing the second
+    time. ``access_log`` is written before a rider is shown. ``log_verifier_key`` is the
     fare log's public key as ``models.log.notes.verifier_key`` writes it.
     """
 
     riders: Database
     access: Database
+    staff: StaffRegister
     vault: Vault
+    access_log: AccessLog
     signing_key: Ed25519PrivateKey
     settings: Settings
     engine_id: str
     dimensions: int
     load_engine: Callable[[], Engine]
-    open_account: Callable[[str], None]
+    open_account: Callable[[str, str], None]
     close_account: Callable[[str], None]
     log_verifier_key: str
     clock: Callable[[], datetime] = utc_now
@@ -63,18 +69,24 @@ class Enrollment:
         engine_id: str,
         dimensions: int,
         load_engine: Callable[[], Engine],
-        open_account: Callable[[str], None],
+        open_account: Callable[[str, str], None],
         close_account: Callable[[str], None],
         log_verifier_key: str,
         clock: Callable[[], datetime] = utc_now,
     ) -> Enrollment:
         """Open what ``create_stores`` made; raise a ``FacefareError`` with what is missing."""
+        settings = data.settings()
+        access = open_sqlite(data.access_db, AccessTable.metadata)
+        riders = open_sqlite(data.riders_db, RidersTable.metadata)
+        vault = open_vault(data)
         return cls(
-            riders=open_sqlite(data.riders_db, RidersTable.metadata),
-            access=open_sqlite(data.access_db, AccessTable.metadata),
-            vault=Vault(_vault_file(data), _master_key_file(data)),
+            riders=riders,
+            access=access,
+            staff=StaffRegister(access, read_key(data.staff_key)),
+            vault=vault,
+            access_log=AccessLog.open(data, settings, riders, vault),
             signing_key=load_signing_key(signing_key_file(data)),
-            settings=data.settings(),
+            settings=settings,
             engine_id=engine_id,
             dimensions=dimensions,
             load_engine=cache(load_engine),
@@ -85,16 +97,24 @@ class Enrollment:
         )
 
 
-def create_stores(data: DataDirectory) -> None:
-    """Make enrollment's databases, vault and key inside a new data directory.
+def create_stores(data: DataDirectory, fare_origin: str) -> None:
+    """Make enrollment's databases, vault and keys inside a new data directory.
 
+    ``fare_origin`` is the fare log's name, from which the access log takes its own.
     An existing key is never overwritten: that raises ``FileExistsError``.
     """
     make_master_key(_master_key_file(data))
+    make_master_key(data.staff_key)
     save_private_key(signing_key_file(data), Ed25519PrivateKey.generate())
-    Vault(_vault_file(data), _master_key_file(data))
+    open_vault(data)
+    create_access_log(data, fare_origin)
     open_sqlite(data.riders_db, RidersTable.metadata, create=True).dispose()
     open_sqlite(data.access_db, AccessTable.metadata, create=True).dispose()
+
+
+def open_vault(data: DataDirectory) -> Vault:
+    """The riders' data keys."""
+    return Vault(_vault_file(data), _master_key_file(data))
 
 
 def signing_key_file(data: DataDirectory) -> Path:

@@ -15,10 +15,12 @@ from typing import IO
 
 from flask import Request
 
-from enrollment.enroll import PHOTOS_MAX
 from enrollment.photos import PHOTO_BYTES_MAX
+from enrollment.templating import PHOTOS_MAX
 
 REQUEST_BYTES_MAX = PHOTOS_MAX * PHOTO_BYTES_MAX + 100_000
+TAKES_PHOTOS = frozenset({"enrollment.enroll", "enrollment.take_photos"})
+"""The addresses where signed-in staff may send so much."""
 
 
 class UploadsInMemory(Request):

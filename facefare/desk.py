@@ -16,6 +16,7 @@ from models.errors import FacefareError
 _CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 _TOP_UP_ID = re.compile(r'name="id" value="([^"]+)"')
 _CONSENT = re.compile(r'name="consent_text" value="([^"]+)"')
+_OTHER_THAN = re.compile(r'name="other_than" value="([^"]+)"')
 _ACCOUNT = re.compile(r"<code>([0-9a-f]{32})</code>")
 _PROBLEM = re.compile(r'class="problem"[^>]*>(.*?)</p>', re.DOTALL)
 
@@ -61,31 +62,36 @@ class Desk:
     ) -> None:
         self._http.close()
 
-    def enroll(self, name: str, station: str, photos: list[Path]) -> str:
+    def enroll(self, name: str, station: str, photos: list[Path], *, compared: bool = False) -> str:
         """Enroll an adult with ``photos`` and return the account's pseudonym.
 
-        Raises ``DeskRefused`` with what the page says of the photos or the form.
+        ``compared`` says, where the page finds the face like a rider's, that this is somebody
+        else. Raises ``DeskRefused`` with what the page says of the photos or the form.
         """
         page = self._page("/enrollment/new")
-        answer = self._post(
-            "/enrollment/new",
-            {
-                "csrf_token": _found(_CSRF, page),
-                "name": name,
-                "category": "adult",
-                "language": "en",
-                "age_group": "14-or-over",
-                "stations": station,
-                "consent_text": _found(_CONSENT, page),
-                "consent_given": "yes",
-            },
-            [("photos", (photo.name, photo.read_bytes())) for photo in photos],
-        )
-        return _found(_ACCOUNT, answer)
+        fields: dict[str, str | list[str]] = {
+            "csrf_token": _found(_CSRF, page),
+            "name": name,
+            "category": "adult",
+            "language": "en",
+            "age_group": "14-or-over",
+            "stations": station,
+            "consent_text": _found(_CONSENT, page),
+            "consent_given": "yes",
+        }
+        files = [("photos", (photo.name, photo.read_bytes())) for photo in photos]
+        answer = self._http.post("/enrollment/new", data=fields, files=files)
+        alike = _OTHER_THAN.findall(answer.text)
+        if compared and alike:
+            fields |= {"is_other": "yes", "other_than": alike}
+            answer = self._http.post("/enrollment/new", data=fields, files=files)
+        return _found(_ACCOUNT, self._checked(answer))
 
     def erase(self, rider_id: str) -> None:
-        """Erase the rider with this reference."""
+        """Erase the rider with this reference, who takes the consent back."""
         page = self._page(f"/enrollment/riders/{rider_id}")
+        why = {"csrf_token": _found(_CSRF, page), "reason": "erasure", "note": ""}
+        page = self._post(f"/enrollment/riders/{rider_id}/open", why)
         self._post(f"/enrollment/riders/{rider_id}/erase", {"csrf_token": _found(_CSRF, page)})
 
     def top_up(self, account: str, amount: str) -> None:
@@ -104,13 +110,8 @@ class Desk:
     def _page(self, path: str) -> str:
         return self._checked(self._http.get(path))
 
-    def _post(
-        self,
-        path: str,
-        fields: dict[str, str],
-        files: list[tuple[str, tuple[str, bytes]]] | None = None,
-    ) -> str:
-        return self._checked(self._http.post(path, data=fields, files=files))
+    def _post(self, path: str, fields: dict[str, str]) -> str:
+        return self._checked(self._http.post(path, data=fields))
 
     def _checked(self, response: httpx.Response) -> str:
         problem = _PROBLEM.search(response.text)

@@ -65,7 +65,11 @@ def open_sqlite(path: Path, metadata: MetaData, *, create: bool = False) -> Engi
     """
     if not create and not path.is_file():
         raise DatabaseUnusable(f"the database {path} is missing; run 'facefare init' first")
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # names and secrets are among them, and errors are logged
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     try:
@@ -123,6 +127,7 @@ def open_postgres(url: str) -> Engine:
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,
         pool_pre_ping=True,  # a server that was restarted is found again
+        hide_parameters=True,
     )
     try:
         with engine.connect() as connection:

@@ -66,14 +66,20 @@ def stills() -> Path:
     return local if local.is_dir() else photographs.fetch_photographs()
 
 
+def chromium() -> str:
+    """Chromium as it is installed on the machine, or a skip."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        missing("Chromium")
+    assert found is not None
+    return found
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium as it is installed on the machine."""
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if found is None:
-        missing("Chromium")
+    found = chromium()
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
         yield launched

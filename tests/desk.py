@@ -31,12 +31,14 @@ from enrollment.consent_texts import current_consent
 from enrollment.form import EnrollForm, read_form
 from enrollment.store import Enrollment, create_stores
 from enrollment.uploads import REQUEST_BYTES_MAX, UploadsInMemory
-from facefare import problems
+from facefare import languages, problems
 from models.access.gates import GateRegister, add_gate, provision_gate
 from models.access.staff import NewStaff, add_staff
+from models.access.web import keep_sessions
 from models.database import reading
 from models.faces.dlib_engine import DlibEngine
 from models.settings import TEMPLATE, DataDirectory, make_directories
+from models.tables.access_log import AccessEntry
 from models.tables.riders import RidersTable
 from models.wire.keys import raw_public
 from models.wire.tokens import Request, issue_gate_token
@@ -116,7 +118,7 @@ class Desk:
         make_directories(self.data)
         settings = TEMPLATE.format(operator="Test Metro", origin="fares.example/test")
         self.data.settings_file.write_text(settings, encoding="utf-8")
-        create_stores(self.data)
+        create_stores(self.data, "fares.example/test")
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.now = datetime.now(UTC).replace(microsecond=0)
@@ -125,7 +127,7 @@ class Desk:
             DlibEngine.engine_id,
             DlibEngine.dimensions,
             load_engine,
-            self.opened.append,
+            lambda account, category: self.opened.append(account),
             self.closed.append,
             "fares.example/test+key",
             lambda: self.now,
@@ -140,11 +142,14 @@ class Desk:
         app.jinja_loader = ChoiceLoader(
             [DictLoader({"layout.html": LAYOUT, "problem.html": PROBLEM})]
         )
+        keep_sessions(app, self.enrollment.access, lambda: self.now)
+        languages.speak(app)
         csrf = CSRFProtect(app)
         for blueprint in create_blueprints(self.enrollment, self.register):
             app.register_blueprint(blueprint)
             if blueprint.name == "enrollment_api":
                 csrf.exempt(blueprint)
+        app.add_url_rule("/", "home", lambda: "home")
         problems.register(app)
         return app
 
@@ -153,7 +158,7 @@ class Desk:
         self.enrollment.access.dispose()
 
     def add_staff(self, name: str, *roles: str) -> NewStaff:
-        return add_staff(self.enrollment.access, name, PASSWORD, roles, self.now)
+        return add_staff(self.enrollment.staff, name, PASSWORD, roles, self.now)
 
     def add_gate(self, name: str, station: str = "south") -> TestGate:
         gate = TestGate(name)
@@ -173,13 +178,18 @@ class Desk:
     def rows(self) -> int:
         """How many rows the riders database holds, in all its tables."""
         with reading(self.enrollment.riders) as session:
-            tables = RidersTable.metadata.sorted_tables
+            log = AccessEntry.metadata.tables["access_entry"]  # outlives the riders it tells of
+            tables = [table for table in RidersTable.metadata.sorted_tables if table is not log]
             return sum(len(session.exec(select(table)).all()) for table in tables)
 
     def files(self) -> set[str]:
         """Every file of the data directory, but for the databases' own journals."""
         found = (file for file in self.data.path.rglob("*") if file.is_file())
-        return {file.name for file in found if not file.name.endswith(("-wal", "-shm", "-journal"))}
+        return {
+            file.name
+            for file in found
+            if not file.name.endswith(("-wal", "-shm", "-journal", "-line"))
+        }
 
     def data_keys(self) -> list[str]:
         """The names of the data keys in the vault."""

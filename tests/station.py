@@ -126,7 +126,7 @@ class Station:
     def enroll(self, photos: list[Path], amount: str = "50.00", name: str = "Rider") -> str:
         """Enroll through the pages; return the account."""
         with Desk(self.server, self.credentials()) as desk:
-            account = desk.enroll(name, STATION, photos)
+            account = desk.enroll(name, STATION, photos, compared=True)
             desk.top_up(account, amount)
         return account
 

@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 
 from enrollment.cli import gates, staff
 from models.access.gates import GateRegisterError, list_gates
-from models.access.staff import StaffError, sign_in
+from models.access.invitations import find_invitation
+from models.access.sign_in import sign_in
+from models.access.staff import StaffError
 from models.errors import FacefareError
 from models.settings import SettingsError
 from tests.desk import PASSWORD, Desk
@@ -32,18 +34,39 @@ def run(desk: Desk, *words: str, given: str = "") -> Result:
     return CliRunner().invoke(group, arguments, input=given)
 
 
-def test_staff_add_asks_twice_and_the_new_member_signs_in(desk: Desk) -> None:
-    result = run(
-        desk, "staff", "add", "mei", "--role", "enroller", "--role", "service",
-        given=f"{PASSWORD}\n{PASSWORD}\n",
-    )  # fmt: skip
+def test_staff_add_gives_a_one_time_link_and_no_secret(desk: Desk) -> None:
+    result = run(desk, "staff", "add", "mei", "--role", "enroller", "--role", "service")
     assert result.exit_code == 0
-    assert PASSWORD not in result.output
-    totp = pyotp.parse_uri(result.output.strip().splitlines()[-1])
-    assert isinstance(totp, pyotp.TOTP)
-    now = datetime.now(UTC)
-    signed_in = sign_in(desk.enrollment.access, "mei", PASSWORD, totp.at(now), now)
-    assert signed_in.roles == {"enroller", "service"}
+    link = result.output.split()[-1]
+    assert link.startswith("http://127.0.0.1:8420/staff/join/")
+    assert "secret" not in result.output
+    invited = find_invitation(desk.enrollment.staff, link.rpartition("/")[2], datetime.now(UTC))
+    assert (invited.name, invited.roles) == ("mei", ("enroller", "service"))
+    assert run(desk, "staff", "list").output == (
+        "mei  enroller, service  waiting for the one-time link\n"
+    )
+
+
+def test_staff_are_disabled_enabled_and_reset(desk: Desk) -> None:
+    desk.add_staff("ann", "admin")
+    desk.add_staff("mei", "enroller")
+
+    def states() -> dict[str, str]:
+        rows = json.loads(run(desk, "staff", "list", "--json").output)
+        return {row["name"]: row["state"] for row in rows}
+
+    assert states() == {"ann": "may sign in", "mei": "may sign in"}
+    assert run(desk, "staff", "disable", "mei").exit_code == 0
+    assert states()["mei"] == "disabled"
+    assert isinstance(run(desk, "staff", "reset", "mei").exception, StaffError)
+    assert run(desk, "staff", "enable", "mei").exit_code == 0
+    link = json.loads(run(desk, "staff", "reset", "mei", "--json").output)["link"]
+    assert "/staff/join/" in link
+    assert states()["mei"] == "waiting for the one-time link"
+    last = run(desk, "staff", "disable", "ann")
+    assert isinstance(last.exception, StaffError)
+    assert states()["ann"] == "may sign in"
+    assert isinstance(run(desk, "staff", "disable", "nobody").exception, StaffError)
 
 
 def test_staff_add_reads_the_password_from_standard_input(desk: Desk) -> None:
@@ -55,7 +78,7 @@ def test_staff_add_reads_the_password_from_standard_input(desk: Desk) -> None:
     totp = pyotp.parse_uri(added["totp_uri"])
     assert isinstance(totp, pyotp.TOTP)
     now = datetime.now(UTC)
-    assert sign_in(desk.enrollment.access, "mei", PASSWORD, totp.at(now), now).name == "mei"
+    assert sign_in(desk.enrollment.staff, "mei", PASSWORD, totp.at(now), None, now).name == "mei"
 
 
 def test_staff_add_refuses_a_weak_password_and_an_unknown_role(desk: Desk) -> None:

@@ -16,13 +16,23 @@ from PIL import Image
 from sqlmodel import select
 
 from enrollment.consent_texts import NoConsentText, current_consent, languages
-from enrollment.enroll import PHOTOS_MAX, Enrolled, enroll_rider
+from enrollment.enroll import Enrolled, enroll_rider
 from enrollment.erase import erase_rider
 from enrollment.form import EnrollmentRefused
 from enrollment.gallery import data_key_name, gallery_version, open_templates, templates_of
-from enrollment.likeness import LIMITS, NoLimits, fuse, limits_for, most_alike, odd_one_out
+from enrollment.likeness import (
+    LIMITS,
+    Likeness,
+    NoLimits,
+    fuse,
+    likeness,
+    limits_for,
+    nobody,
+    odd_one_out,
+)
 from enrollment.photos import read_photo
-from enrollment.riders import find_rider, list_riders
+from enrollment.riders import find_rider, search_riders
+from enrollment.templating import PHOTOS_MAX
 from models.database import reading
 from models.errors import FacefareError
 from models.tables.riders import Consent, Rider, RiderStation, Template
@@ -76,8 +86,8 @@ def test_a_rider_is_enrolled_with_consent_template_stations_and_account(desk: De
     assert (rider.name, rider.medium, rider.status) == ("Lin Rider", "face", "active")
     assert (rider.account_id, rider.created_at) == (enrolled.account_id, desk.now)
     assert len(bytes.fromhex(rider.account_id)) == 16
-    text = (ROOT / "enrollment/consent/en-1.txt").read_bytes()
-    assert (consent.text_id, consent.text_sha256) == ("en-1", hashlib.sha256(text).hexdigest())
+    text = (ROOT / "enrollment/consent/en-2.txt").read_bytes()
+    assert (consent.text_id, consent.text_sha256) == ("en-2", hashlib.sha256(text).hexdigest())
     assert (consent.staff, consent.given_at, consent.guardian) == ("mei", desk.now, None)
     assert (template.engine_id, template.images) == ("dlib-resnet-1", 2)
     assert stations == {"south", "drum-tower"}
@@ -148,13 +158,13 @@ def test_an_erased_rider_is_no_duplicate(desk: Desk) -> None:
 
 
 def test_somebody_enrolled_between_check_and_writing_is_seen(desk: Desk) -> None:
-    def other_desk_is_quicker(account_id: str) -> None:
+    def other_desk_is_quicker(account_id: str, category: str) -> None:
         enroll(desk, photo(FIRST))
 
     slow = replace(desk.enrollment, open_account=other_desk_is_quicker)
     with pytest.raises(EnrollmentRefused, match="enrolled already"):
         enroll_rider(slow, form(), [photo(FIRST_AGAIN)], "mei", desk.now)
-    assert len(list_riders(desk.enrollment)) == 1
+    assert len(search_riders(desk.enrollment, "")) == 1
     assert len(desk.data_keys()) == 1
 
 
@@ -265,7 +275,7 @@ class LedgerDown(FacefareError):
 
 
 def test_without_a_fare_account_nothing_is_enrolled(desk: Desk) -> None:
-    def down(account_id: str) -> None:
+    def down(account_id: str, category: str) -> None:
         raise LedgerDown("the ledger does not answer; try again")
 
     with pytest.raises(LedgerDown):
@@ -291,7 +301,7 @@ def test_the_list_shows_the_newest_first_with_station_names(desk: Desk) -> None:
     first = enroll(desk, photo(FIRST), stations=("south", "drum-tower"))
     desk.now += timedelta(days=1)
     second = enroll(desk, photo(OTHER))
-    summaries = list_riders(desk.enrollment)
+    summaries = search_riders(desk.enrollment, "")
     assert [entry.rider.rider_id for entry in summaries] == [second.rider_id, first.rider_id]
     assert summaries[1].stations == ("Drum Tower", "South Gate")
     found = find_rider(desk.enrollment, first.rider_id)
@@ -315,21 +325,26 @@ def test_a_stranger_among_photos_does_not_vouch_for_itself() -> None:
     assert odd_one_out(rows[:1], 0.8) is None
 
 
-def test_the_most_alike_is_found_only_above_the_limit() -> None:
-    enrolled = np.array([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6]], np.float32)
-    newcomer = np.array([1.0, 0.0], np.float32)
-    assert most_alike(newcomer, enrolled, 0.8) == 2
-    assert most_alike(newcomer, enrolled, 0.81) is None
-    assert most_alike(newcomer, enrolled[:0], 0.1) is None
+def test_likeness_asks_for_more_the_more_alike_two_are() -> None:
+    limits = LIMITS["dlib-resnet-1"]
+    levels = [limits.level(score, 100) for score in (0.28, 0.2825, 0.304, 0.305, 0.315)]
+    assert levels == [
+        None, Likeness.ASK, Likeness.ASK, Likeness.LOOK_ALIKE, Likeness.SAME,
+    ]  # fmt: skip
+    assert limits.level(0.29, 101) is None
+    assert limits.level(0.30, 1000) is Likeness.ASK
+    assert limits.level(0.30, 1001) is None
 
 
 def test_the_limits_hold_on_real_faces() -> None:
     """The limits separate these photographs: same person above, other people below."""
     engine = load_engine()
-    limits = LIMITS[engine.engine_id]
+    limits, cohort = LIMITS[engine.engine_id], nobody(engine.engine_id)
     frames = [read_photo(photo(name)) for name in (FIRST, FIRST_AGAIN, OTHER)]
     first, again, other = (engine.embed(frame, engine.find(frame))[0] for frame in frames)
-    assert float(first @ again) > limits.duplicate_min
+    same, stranger = likeness(first, np.stack([again, other]), cohort)
+    assert same > limits.duplicate_min
+    assert stranger < limits.ask_min[0][1]
     assert float(first @ other) < limits.same_photos_min
 
 

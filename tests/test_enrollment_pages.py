@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,9 +13,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from enrollment.enroll import PHOTOS_MAX
+from enrollment.access_log import who_looked
 from enrollment.photos import PHOTO_BYTES_MAX
-from enrollment.riders import list_riders
+from enrollment.riders import search_riders
+from enrollment.templating import PHOTOS_MAX
 from tests.desk import FIRST, FIRST_AGAIN, OTHER, TWO_PEOPLE, Desk, fields, photo, post, uploads
 
 
@@ -45,36 +47,44 @@ def test_a_visitor_is_asked_to_sign_in(desk: Desk) -> None:
 
 def test_the_form_shows_the_consent_text_with_its_version(browser: FlaskClient) -> None:
     page = browser.get("/enrollment/new").get_data(as_text=True)
-    assert "Consent, version en-1" in page
+    assert "Consent, version en-2" in page
     assert "Your face is never the only way through" in page
     assert "Test Metro" in page
     assert 'value="south"' in page
     assert "Drum Tower" in page
-    assert "<script" not in page
+    assert re.findall("<script[^>]*>", page) == [
+        '<script src="/enrollment/static/capture.js" defer>'
+    ]
 
 
 def test_enrolling_leads_to_a_page_that_says_what_was_kept(
     desk: Desk, browser: FlaskClient
 ) -> None:
     answer = send(browser, photo(FIRST), photo(FIRST_AGAIN), stations=["south", "drum-tower"])
-    [entry] = list_riders(desk.enrollment)
+    [entry] = search_riders(desk.enrollment, "")
     assert answer.status_code == 303
     assert answer.location == f"/enrollment/riders/{entry.rider.rider_id}"
     page = browser.get(answer.location).get_data(as_text=True)
     assert "Lin Rider" in page
     assert desk.opened[0] in page
     assert "A template for the engine dlib-resnet-1, encrypted" in page
-    assert "Consent to the text en-1, given before staff-enroller" in page
+    assert "Consent to the text en-2, given before staff-enroller" in page
     assert "2 photos. The template was computed from them" in page
     assert "Drum Tower, South Gate" in page
 
 
-def test_the_list_names_riders_and_shows_no_picture(desk: Desk, browser: FlaskClient) -> None:
-    assert "Nobody is enrolled yet." in browser.get("/enrollment/").get_data(as_text=True)
+def find(browser: FlaskClient, words: str, reason: str = "question", note: str = "") -> str:
+    given = {"words": words, "reason": reason, "note": note}
+    return post(browser, "/enrollment/", given).get_data(as_text=True)
+
+
+def test_a_search_names_riders_and_shows_no_picture(desk: Desk, browser: FlaskClient) -> None:
+    assert "Nobody was found." in find(browser, "rider")
     send(browser, photo(FIRST))
     desk.now += timedelta(minutes=1)
     send(browser, photo(OTHER), name="Ann Rider", stations=["drum-tower"])
-    page = browser.get("/enrollment/").get_data(as_text=True)
+    assert "Lin Rider" not in browser.get("/enrollment/").get_data(as_text=True)
+    page = find(browser, "rider")
     assert page.index("Ann Rider") < page.index("Lin Rider")
     assert "Drum Tower" in page
     assert "<img" not in page
@@ -140,7 +150,9 @@ def test_a_second_click_does_not_enroll_twice(desk: Desk, browser: FlaskClient) 
     assert send(browser, photo(FIRST)).status_code == 303
     answer = send(browser, photo(FIRST))
     assert (answer.status_code, "enrolled already" in answer.text) == (400, True)
-    assert len(list_riders(desk.enrollment)) == 1
+    [entry] = search_riders(desk.enrollment, "")
+    [look] = who_looked(desk.enrollment.access_log, entry.rider.rider_id)
+    assert (look.staff, look.page, look.reason) == ("staff-enroller", "enroll", "duplicate")
 
 
 def test_an_upload_never_touches_a_disk(

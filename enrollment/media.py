@@ -1,0 +1,204 @@
+"""How a rider goes: with the face, with the face in a pass, with a pass; and changing it.
+
+    pass_only      no face any more: the template is deleted, its consent withdrawn
+    take_face      new photos: enrolled anew, or another medium that needs a face
+    reissue        a new pass in place of the one that is lost or worn
+    revoke         no pass any more
+
+Whatever changes, the gates follow with their next gallery, within seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from flask_babel import gettext as _
+from sqlmodel import Session, col, delete, select, update
+
+from enrollment.duplicates import (
+    NOT_ASKED,
+    Alike,
+    Approval,
+    check_alike,
+    confusable,
+    mark_look_alikes,
+)
+from enrollment.enroll import keep_consent, keep_stations, keep_template
+from enrollment.form import EnrollmentRefused, FaceForm, check_face_form
+from enrollment.gallery import data_key_name, gallery_version, move_gallery_version
+from enrollment.hands_free import check_room
+from enrollment.passes import IssuedPass, carried, issue_pass, revoke_passes
+from enrollment.pins import hash_pin
+from enrollment.store import Enrollment
+from enrollment.templating import NewTemplate, make_template
+from models.database import forget_old_pages, reading, writing
+from models.tables.riders import Consent, Pass, Rider, RiderSession, RiderStation, Template
+
+NO_FACE = "pass-"
+"""How the ids of consent texts begin that take no face."""
+
+
+def pass_only(enrollment: Enrollment, rider_id: str, now: datetime) -> IssuedPass:
+    """Let the rider go by pass alone; nothing of the face is kept from then on."""
+    with writing(enrollment.riders) as session:
+        rider = active_rider(session, rider_id)
+        _forget_face(session, rider, now)
+        rider.medium = "pass"
+        session.add(rider)
+        move_gallery_version(session)
+    forget_old_pages(enrollment.riders)
+    return issue_pass(enrollment, rider_id, "pass", now)
+
+
+def take_face(
+    enrollment: Enrollment,
+    rider_id: str,
+    form: FaceForm,
+    photos: Sequence[bytes],
+    staff: str,
+    now: datetime,
+    approval: Approval = NOT_ASKED,
+) -> tuple[IssuedPass | None, tuple[Alike, ...]]:
+    """Make a rider's template anew, for the medium they chose.
+
+    Returns the pass of a ``face+pass``, and the riders whom staff said this one is not.
+    Raises ``EnrollmentRefused`` with every fault that was found.
+    """
+    check_face_form(form, enrollment.settings)
+    with reading(enrollment.riders) as session:
+        active_rider(session, rider_id)
+        check_room(enrollment, session, form.stations, but_for=rider_id)
+    template = make_template(enrollment, photos)
+    with reading(enrollment.riders) as session:
+        version = gallery_version(session)
+        alike = check_alike(enrollment, session, template, approval, but_for=rider_id)
+    with writing(enrollment.riders) as session:
+        rider = active_rider(session, rider_id)
+        if gallery_version(session) != version:
+            alike = check_alike(enrollment, session, template, approval, but_for=rider_id)
+        _forget_face(session, rider, now)
+        if rider.medium == "face+pass":
+            revoke_passes(session, rider_id, "changed", now)  # it carries the former template
+        rider.medium = form.medium
+        session.add(rider)
+        keep_consent(session, rider, form.medium, form.language, form.guardian, staff, now)
+        keep_stations(session, rider, form.stations)
+        if form.medium == "face":
+            key = enrollment.vault.key(data_key_name(rider_id))
+            keep_template(session, key, rider, template, now)
+        others = confusable(alike, approval)
+        if others:
+            mark_look_alikes(session, [rider_id, *others])
+    forget_old_pages(enrollment.riders)
+    return _pass_with(enrollment, rider_id, form.medium, template, now), alike
+
+
+def _pass_with(
+    enrollment: Enrollment, rider_id: str, medium: str, template: NewTemplate, now: datetime
+) -> IssuedPass | None:
+    if medium == "face":
+        return None
+    carries = carried(template.engine_id, template.images, template.vector)
+    return issue_pass(enrollment, rider_id, "face+pass", now, carries)
+
+
+def carry_face(
+    enrollment: Enrollment, rider_id: str, language: str, staff: str, now: datetime
+) -> IssuedPass:
+    """Move the kept template of a hands-free rider into their pass; no new photos are needed."""
+    issued = issue_pass(enrollment, rider_id, "face+pass", now)
+    with writing(enrollment.riders) as session:
+        rider = active_rider(session, rider_id)
+        guardian = _guardian(session, rider_id)
+        _forget_face(session, rider, now)
+        keep_consent(session, rider, "face+pass", language, guardian, staff, now)
+    return issued
+
+
+def reissue(enrollment: Enrollment, rider_id: str, replaces: str, now: datetime) -> IssuedPass:
+    """A new ``pass`` in place of the one numbered ``replaces`` (empty: of none).
+
+    A page that is sent twice replaces one pass: the second time that one is not current any
+    more. A ``face+pass`` is made anew from photos, or from the pass itself on the rider's page.
+    """
+    current = active_pass(enrollment, rider_id)
+    if (current.pass_id if current else "") != replaces:
+        raise EnrollmentRefused(
+            _("This pass was replaced or revoked meanwhile; look at the record again.")
+        )
+    with reading(enrollment.riders) as session:
+        if active_rider(session, rider_id).medium == "face+pass":
+            raise EnrollmentRefused(
+                _("The face is in the pass only: take new photos to make this pass anew.")
+            )
+    return issue_pass(enrollment, rider_id, "pass", now)
+
+
+def revoke(enrollment: Enrollment, rider_id: str, now: datetime) -> None:
+    """Let the rider's pass open nothing any more; it is not replaced."""
+    with writing(enrollment.riders) as session:
+        active_rider(session, rider_id)
+        revoke_passes(session, rider_id, "lost", now)
+
+
+def set_pin(enrollment: Enrollment, rider_id: str, pin: str) -> None:
+    """Give the rider a new PIN; browsers in which they are signed in are signed out."""
+    pin_hash = hash_pin(pin)
+    with writing(enrollment.riders) as session:
+        rider = _rider(session, rider_id)
+        rider.pin_hash = pin_hash
+        session.add(rider)
+        session.exec(delete(RiderSession).where(col(RiderSession.rider_id) == rider_id))
+
+
+def active_pass(enrollment: Enrollment, rider_id: str) -> Pass | None:
+    """The pass that the rider holds, or None."""
+    with reading(enrollment.riders) as session:
+        held = select(Pass).where(Pass.rider_id == rider_id, col(Pass.revoked_at).is_(None))
+        return session.exec(held).first()
+
+
+def active_rider(session: Session, rider_id: str) -> Rider:
+    """The rider, who must not be frozen; raise ``EnrollmentRefused`` otherwise."""
+    rider = _rider(session, rider_id)
+    if rider.status != "active":
+        raise EnrollmentRefused(
+            _("Rider %(reference)s is frozen: let them ride again first.", reference=rider_id)
+        )
+    return rider
+
+
+def _rider(session: Session, rider_id: str) -> Rider:
+    rider = session.get(Rider, rider_id)
+    if rider is None:
+        raise EnrollmentRefused(
+            _("There is no rider %(reference)s; check the reference.", reference=rider_id)
+        )
+    return rider
+
+
+def _guardian(session: Session, rider_id: str) -> str | None:
+    """Who agreed for this rider last, where somebody did."""
+    newest = (
+        select(Consent.guardian)
+        .where(Consent.rider_id == rider_id, col(Consent.guardian).is_not(None))
+        .order_by(col(Consent.consent_id).desc())
+    )
+    return session.exec(newest).first()
+
+
+def _forget_face(session: Session, rider: Rider, now: datetime) -> None:
+    """Delete templates and stations, and note that the consent to them has ended."""
+    for table in (Template, RiderStation):
+        session.exec(delete(table).where(col(table.rider_id) == rider.rider_id))
+    session.exec(
+        update(Consent)
+        .where(
+            col(Consent.rider_id) == rider.rider_id,
+            col(Consent.withdrawn_at).is_(None),
+            col(Consent.text_id).not_like(f"{NO_FACE}%"),
+        )
+        .values(withdrawn_at=now)
+    )
+    session.flush()
