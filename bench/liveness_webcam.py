@@ -20,7 +20,6 @@ from gate.liveness.fused import PAIR_LOOKS
 from gate.liveness.rigid import Rigidity, view_of
 from gate.liveness.thresholds import SHIPPED, LiveTrack, calibrate
 
-
 COMPARISONS = 6
 """The set's pictures are half a second apart: so many pairs are three seconds."""
 

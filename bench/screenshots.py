@@ -15,16 +15,22 @@ import pyotp
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 from rich.console import Console
 
+from bench.office import Office
 from facefare.cast import DemoFailed, default_cast
 from facefare.demo import Story
 
 OUT = Path("docs") / "screenshots"
 PAGES = {
     "enroll": "/enrollment/new",
-    "rider": "",  # the first rider of the list
+    "rider": "",  # the demo's rider, found by name
     "finance": "/finance/",
     "entries": "/finance/entries",
     "entry": "/finance/entries/1",
+}
+CONSOLE = {
+    "console": "/finance/",
+    "queue": "/finance/differences",
+    "periods": "/finance/periods",
 }
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
@@ -53,6 +59,7 @@ def screenshots(out: Path) -> None:
                 viewport: ViewportSize = {"width": 1000, "height": 700}
                 page = browser.new_page(base_url=story.server, viewport=viewport)
                 _visit(page, story, out)
+                _visit_console(browser.new_page(viewport=viewport), work, out)
                 browser.close()
 
 
@@ -68,8 +75,22 @@ def _visit(page: Page, story: Story, out: Path) -> None:
             page.goto(address)
         else:
             page.goto("/enrollment/")
+            page.get_by_label("Reference, or part of the name").fill("demo")
+            page.get_by_label("Reason").select_option("question")
+            page.get_by_role("button", name="Find").click()
             page.locator("main table a").first.click()
         page.screenshot(path=out / f"{name}.png", full_page=name != "enroll")
+
+
+def _visit_console(page: Page, work: Path, out: Path) -> None:
+    """The console of an office with a day behind it: a demo of one ride has nothing to queue."""
+    office = Office(work / "office")
+    office.sign_in(page, "finance")
+    for name, address in CONSOLE.items():
+        page.goto(f"{office.address}{address}")
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=out / f"{name}.png")
+    office.stop()
 
 
 def _next_code(totp: pyotp.TOTP) -> str:

@@ -1,8 +1,10 @@
 """What the server does when more comes than it can take: it says so at once, and loses nothing.
 
 Taps are charged one batch after another, so a request that cannot begin soon would only hold
-a thread that pages and health need. It is answered 503 with ``Retry-After`` instead, before
-anything of it was read; the gate keeps its taps and sends them again.
+a thread that pages and health need. A train that lets fifteen riders out at once is no such
+case: some requests may wait a moment in threads of their own. Beyond that the answer is 503
+with ``Retry-After``, before anything of the request was read; the gate keeps its taps and
+sends them again.
 """
 
 from __future__ import annotations
@@ -18,17 +20,24 @@ from models.database import DatabaseBusy
 
 RETRY_AFTER_S = 1
 THREADS_KEPT_FREE = 2
+WAITING_MAX = 24
+WAIT_S_MAX = 0.25
+"""How many requests with taps may wait for room, each in a thread of its own, and how long."""
 
 
 def limit(app: Flask, threads: int) -> None:
-    """Let taps have all but two of a worker's ``threads``; answer 503 to what is beyond."""
+    """Let taps have all but two of a worker's ``threads``; answer 503 to what is beyond.
+
+    The worker needs ``WAITING_MAX`` threads more, for those that wait.
+    """
     room = threading.BoundedSemaphore(max(1, threads - THREADS_KEPT_FREE))
+    places = threading.BoundedSemaphore(WAITING_MAX)
 
     @app.before_request
     def enter() -> Response | None:
         if request.endpoint != "ledger_api.taps":
             return None
-        g.entered = room.acquire(blocking=False)
+        g.entered = room.acquire(blocking=False) or _wait(places, room)
         return None if g.entered else _later("more taps are being charged than this server can")
 
     @app.teardown_request
@@ -42,6 +51,16 @@ def limit(app: Flask, threads: int) -> None:
     def away(_error: Exception) -> Response:
         app.logger.warning("the database is busy or away: %s", _error)
         return _later("the database is busy or away for the moment")
+
+
+def _wait(places: threading.Semaphore, room: threading.Semaphore) -> bool:
+    """Wait for room where there is a place to wait in; whether there was any in time."""
+    if not places.acquire(blocking=False):
+        return False
+    try:
+        return room.acquire(timeout=WAIT_S_MAX)
+    finally:
+        places.release()
 
 
 def spare_collector() -> None:

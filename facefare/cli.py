@@ -14,11 +14,17 @@ _COMMANDS = {
     "serve": "facefare.server:serve",
     "staff": "enrollment.cli:staff",
     "gates": "enrollment.cli:gates",
+    "access": "enrollment.access_cli:access",
+    "passes": "enrollment.passes_cli:passes",
+    "enrollment": "facefare.retention:enrollment",
     "gate": "gate.cli:gate",
     "ledger": "ledger.cli:ledger",
+    "fares": "ledger.fares_cli:fares",
     "db": "ledger.db_cli:db",
+    "reconcile": "ledger.reconcile.cli:reconcile",
     "witness": "ledger.witness_cli:witness",
     "faces": "facefare.faces:faces",
+    "simulate": "facefare.simulate.cli:simulate_",
     "bench": "facefare.bench:bench",
 }
 

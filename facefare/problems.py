@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, jsonify, render_template, request
+from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from ledger.accounts import AccountError
 from ledger.kept import CheckpointMoved, CheckpointRefused
@@ -50,8 +51,15 @@ def register(app: Flask) -> None:
     def forged(error: CSRFError) -> tuple[Response | str, int]:
         del error
         return _answer(
-            "CSRFError", "The form is too old or came from another page. Load it again.", 400
+            "CSRFError", _("The form is too old or came from another page. Load it again."), 400
         )
+
+    @app.errorhandler(SecurityError)
+    def other_host(error: SecurityError) -> tuple[str, int, dict[str, str]]:
+        # No page: what stands behind another name is not ours to show or to sign in to.
+        del error
+        sentence = "This server does not answer to that name; see 'hosts' in facefare.toml.\n"
+        return sentence, 400, {"Content-Type": "text/plain; charset=utf-8"}
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> tuple[Response | str, int]:
@@ -59,20 +67,22 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> tuple[Response | str, int]:
-        log.exception("unexpected error in %s %s", request.method, request.path)
+        # The rule and not the path, in which a one-time link's token or a rider's reference stands.
+        log.exception("unexpected error in %s %s", request.method, request.url_rule)
         del error
         return _answer(
-            "InternalError", "The server made a mistake; it is logged. Try again later.", 500
+            "InternalError", _("The server made a mistake; it is logged. Try again later."), 500
         )
 
 
 def _plain(error: HTTPException) -> str:
-    return {
-        403: "Your role does not allow this.",
-        404: "There is nothing at this address.",
-        405: "This address cannot be used in this way.",
-        413: "What you sent is too large.",
-    }.get(error.code or 500, error.description or error.name)
+    said: dict[int, str] = {
+        403: _("Your role does not allow this."),
+        404: _("There is nothing at this address."),
+        405: _("This address cannot be used in this way."),
+        413: _("What you sent is too large."),
+    }
+    return said.get(error.code or 500, error.description or error.name)
 
 
 def _answer(title: str, detail: str, status: int) -> tuple[Response | str, int]:

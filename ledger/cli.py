@@ -15,12 +15,14 @@ from rich.progress import Progress
 
 from ledger.checkpoints import publish
 from ledger.closing import close_days
+from ledger.exports.cli import export_command
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
 from ledger.proving import receipt
 from ledger.replaying import entry_lines, replay
 from ledger.timestamps import Stamp, check_stamps
-from ledger.verify import ShowProgress, VerifyReport, verify
+from ledger.verified import keep_verified
+from ledger.verify import LogBroken, ShowProgress, VerifyReport, verify
 from models.options import data_option
 from models.settings import DataDirectory
 from models.wire.times import format_utc
@@ -29,6 +31,9 @@ from models.wire.times import format_utc
 @click.group()
 def ledger() -> None:
     """The fare log: verify it, sign it, prove what is in it."""
+
+
+ledger.add_command(export_command)
 
 
 @ledger.command("verify")
@@ -46,7 +51,14 @@ def verify_command(data: Path, checkpoint_file: Path | None, as_json: bool) -> N
     note = None if checkpoint_file is None else checkpoint_file.read_text(encoding="utf-8")
     key = opened.log_key.public_key()
     with _shown_progress() as progress:
-        report = verify(opened.engine, opened.settings.origin, key, note, opened.vault, progress)
+        try:
+            report = verify(
+                opened.engine, opened.settings.origin, key, note, opened.vault, progress
+            )
+        except LogBroken as broken:
+            keep_verified(opened, 0, str(broken))
+            raise
+    keep_verified(opened, report.entries)
     stamps = _check_stamps(opened)
     if as_json:
         shown = [{**asdict(stamp), "at": format_utc(stamp.at)} for stamp in stamps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from paho.mqtt import client as paho
+
+from tests.conftest import missing
 
 _AMQTT = """
 listeners:
@@ -43,6 +46,8 @@ class Broker:
     def start(self) -> None:
         config = self._path / "broker.conf"
         mosquitto = shutil.which("mosquitto")
+        if mosquitto is None and importlib.util.find_spec("amqtt") is None:
+            missing("an MQTT broker: mosquitto, or amqtt from PyPI")
         text, command = (
             (_MOSQUITTO, [mosquitto])
             if mosquitto

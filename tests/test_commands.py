@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -186,10 +187,24 @@ def test_a_clip_that_does_not_exist_is_named(gate_dir: Path) -> None:
     assert "there is no clip or picture folder at nowhere.mp4" in said
 
 
-def test_a_gate_does_not_run_without_a_word_on_liveness(gate_dir: Path) -> None:
-    done = facefare("gate", "replay", "clip.mp4", "--dir", str(gate_dir))
-    assert done.returncode == 2
-    assert "--liveness" in done.stderr
+def test_a_gate_without_liveness_weights_says_how_to_get_them_or_to_do_without(
+    gate_dir: Path, tmp_path: Path
+) -> None:
+    said = refused("gate", "replay", "clip.mp4", "--dir", str(gate_dir), "--models", str(tmp_path))
+    assert "facefare faces pull minifasnet" in said
+    assert "--liveness still" in said and "--liveness off" in said
+
+
+def test_the_status_shows_the_limits_and_the_state_of_liveness(
+    gate_dir: Path, tmp_path: Path
+) -> None:
+    done = facefare("gate", "status", "--dir", str(gate_dir), "--models", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["liveness"].startswith("full: ")
+    assert "are missing" in facts["liveness_state"]
+    assert facts["thresholds"]["live_tracks"] == 0
+    assert any("8 times a day" in line for line in facts["limits"])
 
 
 @pytest.mark.parametrize("server", ["http://10.0.0.5:8420", "ftp://server", "server"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
@@ -86,6 +87,10 @@ def test_from_sign_in_to_the_entry_in_the_ledger(
     account = page.locator("code", has_text=re.compile("^[0-9a-f]{32}$")).inner_text()
 
     page.goto("/enrollment/")
+    check_page(page)
+    page.get_by_label("Reference, or part of the name").fill("example")
+    page.get_by_label("Reason").select_option("question")
+    page.get_by_role("button", name="Find").click()
     expect(page.get_by_role("cell", name="Example Rider")).to_be_visible()
     check_page(page)
 
@@ -150,6 +155,67 @@ def test_an_address_that_does_not_exist_gets_a_page(page: Page) -> None:
     assert response is not None and response.status == 404
     expect(page.get_by_role("alert")).to_have_text("There is nothing at this address.")
     check_page(page)
+
+
+def test_a_new_admin_sets_up_the_account_and_invites_a_colleague(
+    page: Page, station: Station
+) -> None:
+    page.goto(station.invite("ines", "admin"))
+    check_page(page)
+    secret = page.locator("code", has_text=re.compile("^[A-Z2-7]{32}$")).inner_text()
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    page.get_by_label("One-time code that the app shows now").fill(pyotp.TOTP(secret).now())
+    page.get_by_role("button", name="Set up the account").click()
+    expect(page.locator(".codes li")).to_have_count(10)
+    check_page(page)
+    recovery_code = page.locator(".codes code").first.inner_text()
+
+    page.goto("/staff/sign-in")
+    page.get_by_label("Name").fill("ines")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("One-time code").fill(recovery_code)
+    page.get_by_role("button", name="Sign in").click()
+    page.goto("/staff/")
+    check_page(page)
+    page.get_by_label("Name").fill("omar")
+    page.locator("#new-service").check()
+    page.get_by_role("button", name="Make a one-time link").click()
+    expect(page.locator("main code")).to_contain_text("/staff/join/")
+    check_page(page)
+    page.goto("/staff/gates")
+    check_page(page)
+    page.goto("/staff/account")
+    expect(page.locator("main")).to_contain_text("9")
+    check_page(page)
+    page.goto("/staff/confirm")
+    check_page(page)
+
+
+def test_the_pages_turn_chinese_and_stay_so(page: Page, station: Station) -> None:
+    page.goto("/staff/sign-in")
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("登录")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    check_page(page)
+    credentials = station.credentials()
+    page.get_by_label("姓名").fill(credentials.name)
+    page.get_by_label("密码").fill(PASSWORD)
+    page.get_by_label("一次性验证码").fill(one_time_code(credentials))
+    page.locator("main").get_by_role("button", name="登录").click()
+    for path, heading in (
+        ("/", "刷脸、刷码，或两者并用：只收一次车费"),
+        ("/enrollment/", "乘客"),
+        ("/enrollment/new", "登记乘客"),
+        ("/finance/", "财务"),
+        ("/finance/top-up", "充值"),
+        ("/staff/account", "您的账号"),
+    ):
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        check_page(page)
+    page.goto("/enrollment/new")
+    expect(page.get_by_text("我们采集什么")).to_be_visible()
 
 
 def test_a_dark_scheme_is_as_readable(browser: Browser, station: Station) -> None:

@@ -4,38 +4,74 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask_babel import get_locale
+from flask_babel import gettext as _
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
 from ledger.accounts import AccountError
 from ledger.checkpoints import health
 from ledger.console import queries
+from ledger.console.differences_pages import differences_pages
+from ledger.console.disputes_pages import disputes_pages
+from ledger.console.drawer_pages import drawer_pages
+from ledger.console.fares_pages import fares_pages
+from ledger.console.periods_pages import periods_pages
+from ledger.console.refunds_pages import adjustment_pages
+from ledger.console.roles import READERS, TILLS, who
+from ledger.console.search_pages import search_pages
+from ledger.console.standing_pages import standing_pages
+from ledger.console.state import log_state
+from ledger.console.statements_pages import statements_pages
+from ledger.console.totals_pages import totals_pages
+from ledger.console.words import label, reason, resolution
 from ledger.entries import decode
-from ledger.fares.standing import standing
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
+from ledger.reconcile.closed import today
+from ledger.reconcile.overview import overview as overview_of
+from ledger.standings import standings_of
 from ledger.topups import top_up
-from models.access.web import require_role, signed_in
+from models.access.web import require_role
 from models.database import reading
 from models.money import Money, MoneyError, parse_money
 from models.tables.ledger import EntryRow
 
-READERS = ("finance", "auditor", "service", "admin")
-TOP_UP_ROLES = ("service", "admin")
+_SUBJECTS = (
+    *(adjustment_pages, fares_pages, standing_pages, totals_pages, differences_pages),
+    *(disputes_pages, search_pages, periods_pages, drawer_pages, statements_pages),
+)
 
 
 def finance(ledger: Ledger) -> Blueprint:
     """The pages under /finance."""
-    blueprint = Blueprint("finance", __name__, url_prefix="/finance", template_folder="templates")
+    blueprint = Blueprint("finance", __name__, url_prefix="/finance",
+                          template_folder="templates", static_folder="static")  # fmt: skip
     _reading_pages(blueprint, ledger)
     _top_up_page(blueprint, ledger)
+    for add_pages in _SUBJECTS:
+        add_pages(blueprint, ledger)
+
+    @blueprint.context_processor
+    def state_of_the_log() -> dict[str, Any]:
+        return {"log_state": partial(log_state, ledger)}
 
     @blueprint.app_template_filter("money")
     def money(minor: int, currency: str) -> str:
-        return Money(minor, currency).text()
+        return amount(Money(minor, currency))
+
+    @blueprint.app_template_filter("amount")
+    def amount(money: Money) -> str:
+        return money.text(str(get_locale() or "en"))
+
+    blueprint.add_app_template_filter(label, "label")
+    blueprint.add_app_template_filter(reason, "reason")
+    blueprint.add_app_template_filter(resolution, "resolution")
 
     @blueprint.app_template_filter("when")
     def when(moment: datetime) -> str:
@@ -48,15 +84,14 @@ def _reading_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     @blueprint.get("/")
     @require_role(*READERS)
     def overview() -> str:
-        now = ledger.clock().astimezone()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         with reading(ledger.engine) as session:
+            day = today(session, ledger.clock())
             return render_template(
                 "finance/overview.html",
-                now=now,
+                found=overview_of(session, day),
                 health=health(ledger),
                 totals=queries.trial_balance(session),
-                takings=queries.takings_since(session, midnight),
+                takings=queries.takings_of(session, day),
                 troubles=queries.taps_with_trouble(session),
                 gaps=queries.open_gaps(session),
                 refusals=queries.refusals(session),
@@ -80,10 +115,9 @@ def _reading_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     @require_role(*READERS)
     def accounts() -> str:
         with reading(ledger.engine) as session:
-            page = [
-                (row, standing(Money(row.balance_minor, row.currency), ledger.policy))
-                for row in queries.accounts_after(session, request.args.get("after", ""))
-            ]
+            rows = queries.accounts_after(session, request.args.get("after", ""))
+            found = standings_of(ledger, session, [row.account_id for row in rows])
+            page = [(row, found[row.account_id]) for row in rows]
             return render_template("finance/accounts.html", accounts=page, page_size=queries.PAGE)
 
 
@@ -104,26 +138,25 @@ def _entry_page(session: Session, seq: int) -> str:
 
 def _top_up_page(blueprint: Blueprint, ledger: Ledger) -> None:
     @blueprint.get("/top-up")
-    @require_role(*TOP_UP_ROLES)
+    @require_role(*TILLS)
     def top_up_form() -> str:
         # The id is made with the form: posting the same form twice tops up once.
         form = {"account": request.args.get("account", ""), "id": str(uuid4())}
         return _form(form, ledger)
 
     @blueprint.post("/top-up")
-    @require_role(*TOP_UP_ROLES)
+    @require_role(*TILLS)
     def take_top_up() -> Response | tuple[str, int]:
-        staff = signed_in()
-        assert staff is not None  # require_role has seen to it
         form = request.form.to_dict()
         try:
             amount = parse_money(form.get("amount", ""), ledger.settings.currency)
             account = form.get("account", "").strip().lower()
-            done = top_up(ledger, account, amount, form.get("id", ""), staff.name)
+            done = top_up(ledger, account, amount, form.get("id", ""), who())
         except (MoneyError, EntryRefused, AccountError) as error:
             return _form(form, ledger, str(error)), 400
-        flash("This top-up was recorded before; nothing was added." if done.replayed
-              else f"{amount.text()} recorded.")  # fmt: skip
+        shown = amount.text(str(get_locale() or "en"))
+        flash(_("This top-up was recorded before; nothing was added.") if done.replayed
+              else _("%(amount)s recorded.", amount=shown))  # fmt: skip
         return redirect(url_for("finance.entry", seq=done.entry))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
@@ -19,6 +18,7 @@ from models.tables.ledger import (
     RefusalRow,
     TapRow,
 )
+from models.tables.reconcile import PostingTotalRow, TakingRow
 
 PAGE = 50
 RECENT = 20
@@ -44,22 +44,22 @@ class Takings:
 
 def trial_balance(session: Session) -> list[AccountTotal]:
     """Every ledger account with its total; all totals of a currency sum to zero."""
-    account, currency = col(PostingRow.account), col(PostingRow.currency)
+    account, currency = col(PostingTotalRow.account), col(PostingTotalRow.currency)
     rows = session.execute(
-        select(account, currency, total(col(PostingRow.minor)).label("minor"))
+        select(account, currency, total(col(PostingTotalRow.minor)).label("minor"))
         .group_by(account, currency)
         .order_by(account, currency)
     )
     return [AccountTotal(row.account, Money(row.minor, row.currency)) for row in rows]
 
 
-def takings_since(session: Session, start: datetime) -> list[Takings]:
-    """Rides recorded since ``start`` by station and gate."""
-    station, gate, currency = col(EntryRow.station), col(EntryRow.gate), col(EntryRow.currency)
+def takings_of(session: Session, day: str) -> list[Takings]:
+    """Rides of a day of the books by station and gate."""
+    station, gate, currency = col(TakingRow.station), col(TakingRow.gate), col(TakingRow.currency)
     rows = session.execute(
-        select(station, gate, currency, func.count().label("rides"),
-               total(col(EntryRow.amount_minor)).label("minor"))
-        .where(col(EntryRow.kind) == "ride", col(EntryRow.recorded_at) >= start)
+        select(station, gate, currency, total(col(TakingRow.entries)).label("rides"),
+               total(col(TakingRow.minor)).label("minor"))
+        .where(col(TakingRow.kind) == "ride", col(TakingRow.day) == day)
         .group_by(station, gate, currency)
         .order_by(station, gate, currency)
     )  # fmt: skip

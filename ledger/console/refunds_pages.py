@@ -17,11 +17,12 @@ from werkzeug.wrappers import Response
 
 from ledger.accounts import AccountError
 from ledger.adjustments import DISPUTE, settle_dispute
+from ledger.console.roles import who
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused, Recorded
 from ledger.requests import Asked, adjust, approve, decline, open_requests
 from ledger.wanted import KINDS, OF_A_RIDE, Wanted
-from models.access.web import require_role, signed_in
+from models.access.web import require_role
 from models.database import reading
 from models.money import MoneyError, parse_money
 from models.tables.ledger import EntryRow
@@ -48,7 +49,7 @@ def _form_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     def take_adjustment() -> Response | tuple[str, int]:
         form = request.form.to_dict()
         try:
-            done = adjust(ledger, _wanted(form, ledger), _who())
+            done = adjust(ledger, _wanted(form, ledger), who())
         except (MoneyError, EntryRefused, AccountError) as error:
             return _form(form, ledger, str(error)), 400
         if isinstance(done, Asked):
@@ -68,7 +69,7 @@ def _decision_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     def decide(entry_id: object) -> Response | tuple[str, int]:
         give = approve if request.form.get("decision") == "approve" else decline
         try:
-            return _recorded(give(ledger, str(entry_id), _who()))
+            return _recorded(give(ledger, str(entry_id), who()))
         except (EntryRefused, AccountError) as error:
             return _waiting(ledger, str(error)), 409
 
@@ -77,7 +78,7 @@ def _decision_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     def settle(credit_id: object) -> Response | tuple[str, int]:
         upheld = request.form.get("decision") == "upheld"
         try:
-            return _recorded(settle_dispute(ledger, str(credit_id), upheld=upheld, made_by=_who()))
+            return _recorded(settle_dispute(ledger, str(credit_id), upheld=upheld, made_by=who()))
         except EntryRefused as error:
             return _waiting(ledger, str(error)), 409
 
@@ -94,12 +95,6 @@ def open_disputes(session: Session) -> list[EntryRow]:
         col(EntryRow.kind) == "refund", ~settled.exists(),
     )  # fmt: skip
     return list(session.execute(query.order_by(col(EntryRow.seq))).scalars())
-
-
-def _who() -> str:
-    staff = signed_in()
-    assert staff is not None  # require_role has seen to it
-    return staff.name
 
 
 def _wanted(form: dict[str, str], ledger: Ledger) -> Wanted:

@@ -77,6 +77,13 @@ def reopen_period(ledger: Ledger, period: str, approved_by: str) -> int:
     return revision
 
 
+def reopen_asked(session: Session, period: str, revision: int) -> tuple[str, str] | None:
+    """Who asked to open a closed revision again, and why; None where nobody did."""
+    asked_id = period_entry_id("period_reopen_asked", period, revision)
+    asked = session.execute(select(EntryRow).where(col(EntryRow.entry_id) == asked_id)).scalar()
+    return None if asked is None else (asked.made_by or "", decode(asked.body)["reason"])
+
+
 def _must_be_closed(session: Session, period: str) -> int:
     revision, closed = closings(session, period)
     if not closed:

@@ -1,0 +1,134 @@
+"""The words of the finance pages for what the ledger keeps as short codes."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+_WORDS: dict[str, LazyString] = {
+    # kinds of entry
+    "ride": _l("ride"),
+    "top_up": _l("top up"),
+    "refund": _l("refund"),
+    "hold": _l("hold"),
+    "hold_capture": _l("hold taken"),
+    "hold_void": _l("hold given back"),
+    "hold_expire": _l("hold run out"),
+    "close": _l("account closed"),
+    "day_close": _l("day closed"),
+    "fare_adjustment": _l("fare adjusted"),
+    "dispute_credit": _l("credit while disputed"),
+    "dispute_upheld": _l("dispute upheld"),
+    "dispute_rejected": _l("dispute rejected"),
+    "goodwill": _l("goodwill"),
+    "write_off": _l("written off"),
+    "settlement": _l("settlement"),
+    "resolution": _l("difference resolved"),
+    "card_refund": _l("refund to the card"),
+    "chargeback": _l("taken back by the rider's bank"),
+    "drawer_close": _l("drawer closed"),
+    "period_close": _l("period closed"),
+    "period_reopen_asked": _l("opening again asked"),
+    "period_reopened": _l("period opened again"),
+    # kinds of difference
+    "missing_in_ledger": _l("missing in the ledger"),
+    "missing_at_processor": _l("missing at the processor"),
+    "missing_at_bank": _l("missing at the bank"),
+    "amount": _l("other amount"),
+    "fee": _l("fee off the rule"),
+    "currency": _l("other currency"),
+    "duplicate": _l("twice"),
+    "late": _l("late"),
+    "refund_without_charge": _l("refund without a charge"),
+    "split_or_merged_payout": _l("payout split or merged"),
+    "payout_sum": _l("payout is not its lines"),
+    "unknown": _l("unknown"),
+    # differences: states, severities, owners, notes
+    "open": _l("open"),
+    "resolved": _l("resolved"),
+    "cleared": _l("cleared by itself"),
+    "high": _l("high"),
+    "medium": _l("medium"),
+    "minor": _l("minor"),
+    "payments": _l("Payments"),
+    "treasury": _l("Treasury"),
+    "comment": _l("comment"),
+    "owner": _l("handed over to"),
+    "processor": _l("processor"),
+    "bank": _l("bank"),
+    # categories and roles
+    "adult": _l("Adult"),
+    "child": _l("Child"),
+    "student": _l("Student"),
+    "senior": _l("Senior"),
+    "concession": _l("Concession"),
+    "service": _l("Service desk"),
+    "finance": _l("Finance"),
+    # standings
+    "good": _l("good"),
+    "low": _l("low"),
+    "blocked": _l("blocked"),
+    # taps
+    "quarantined": _l("quarantined"),
+    "refused": _l("refused"),
+    "accepted": _l("accepted"),
+    "waiting": _l("waiting"),
+    "in": _l("in"),
+    "out": _l("out"),
+    "face": _l("face"),
+    "face+pass": _l("face and pass"),
+    "pass": _l("pass"),
+    # a tap's place in its gate's chain
+    "ok": _l("ok"),
+    "gap": _l("gap"),
+    "fork": _l("fork"),
+}
+
+# The sentences of ledger.refunds, ledger.adjustments and ledger.fares.standing, which stand
+# in entries as they are in English; a test holds the two together.
+_REASONS: dict[str, LazyString] = {
+    "wrong_charge": _l("The ride was charged wrongly."),
+    "not_travelled": _l("The rider did not travel."),
+    "disruption": _l("The service was disrupted."),
+    "goodwill": _l("A gesture of goodwill."),
+    "apology": _l("An apology for trouble on the way."),
+    "promotion": _l("A promotion."),
+    "uncollectable": _l("The debt cannot be collected."),
+    "small_balance": _l("The debt is smaller than what it costs to collect it."),
+    "dispute": _l("Credited while the charge is looked into."),
+    "rider_request": _l("The account is paused at the rider's own request."),
+    "lost": _l("A pass of this account was reported lost."),
+    "unpaid": _l("A payment for this account was returned."),
+    "misuse": _l("The account is being looked into."),
+}
+
+# The reasons of ledger.reconcile.resolve; a test holds the two together.
+_RESOLUTIONS: dict[str, LazyString] = {
+    "not_paid": _l("The rider's payment never reached the processor."),
+    "paid_after_all": _l("The processor has the rider's payment; it was not booked."),
+    "charged_back": _l("The cardholder's bank took the payment back."),
+    "refunded_outside": _l("The refund was made at the processor."),
+    "processor_fee": _l("The processor kept it as a fee."),
+    "bank_fee": _l("The bank kept it as a fee."),
+    "exchange": _l("Exchanged between currencies."),
+    "our_loss": _l("It is lost."),
+    "goodwill": _l("Left to the rider out of goodwill."),
+    "not_ours": _l("It is no business of the fares."),
+    "suspense": _l("Set aside while it is looked into."),
+    "acknowledged": _l("Seen; no money is concerned."),
+}
+
+
+def reason(code: str, words: str) -> str:
+    """The reason in the language of the request; ``words`` where it has no translation."""
+    return str(_REASONS.get(code, words))
+
+
+def label(code: str) -> str:
+    """The word for ``code`` in the language of the request; an unknown code loses its dashes."""
+    return str(_WORDS.get(code, code.replace("_", " ")))
+
+
+def resolution(code: str) -> str:
+    """Why a difference was closed, in the language of the request."""
+    return str(_RESOLUTIONS.get(code, code.replace("_", " ")))
