@@ -12,7 +12,20 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-NAMES = ("engine", "search", "accuracy", "charge", "log")
+NAMES = (
+    "engine",
+    "search",
+    "accuracy",
+    "passes",
+    "duplicates",
+    "charge",
+    "log",
+    "reconcile",
+    "gate",
+    "liveness",
+    "fares",
+    "load",
+)
 
 
 @click.command()
@@ -26,12 +39,22 @@ NAMES = ("engine", "search", "accuracy", "charge", "log")
     show_default=True,
     help="The folder with real faces and clips.",
 )
+@click.option(
+    "--minutes", default=1.0, show_default=True, help="How long riders come (bench gate, load)."
+)
+@click.option("--full", is_flag=True, help="Record all ten million entries (bench reconcile).")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON line.")
-def bench(name: str, seed: int, test_data: Path, as_json: bool) -> None:
+def bench(name: str, seed: int, test_data: Path, minutes: float, full: bool, as_json: bool) -> None:
     """Measure NAME beside its peer, in one run on this machine."""
     module = importlib.import_module(f"bench.{name}")
+    own: dict[str, dict[str, Any]] = {
+        "gate": {"minutes": minutes},
+        "load": {"minutes": minutes},
+        "reconcile": {"full": full},
+    }
+    more = own.get(name, {})
     with Progress(console=Console(stderr=True)) as progress:
-        result: dict[str, Any] = module.run(seed, test_data, progress)
+        result: dict[str, Any] = module.run(seed, test_data, progress, **more)
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -78,6 +78,7 @@ def create_app(
     settings = data.settings()
     app = Flask("facefare", template_folder="templates", static_folder="static")
     app.request_class = UploadsInMemory
+    app.url_map.merge_slashes = False  # //x is not /x, and nothing is sent there
     app.config.update(
         SECRET_KEY=data.session_key.read_bytes(),
         # A browser sends a __Host- cookie only to the one host that set it, over HTTPS.
