@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
@@ -28,7 +29,7 @@ from ledger.answers import Answer
 from ledger.arrivals import ReadTap, Unreadable, read_tap
 from ledger.deciding import Decisions
 from ledger.ledger import Ledger
-from ledger.pricing import Pricing
+from ledger.pricing import Pricing, earliest_taps
 from ledger.saving import save_decisions
 from ledger.sequencer import accept_into
 from models.access.gates import RegisteredGate
@@ -61,9 +62,10 @@ def charge_taps(
     arrivals = [read_tap(signed, gate, registered) for signed in signed_taps]
     taps = [arrival for arrival in arrivals if isinstance(arrival, ReadTap)]
     keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
+    earliest = earliest_taps(taps, keys)
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
-            return _charge(ledger, gate, arrivals, taps, keys)
+            return _charge(ledger, gate, arrivals, taps, keys, earliest)
         except IntegrityError:
             # Another gate recorded one of these ids meanwhile; now it can be seen.
             if attempt == ATTEMPTS_MAX:
@@ -77,11 +79,12 @@ def _charge(
     arrivals: Sequence[ReadTap | Unreadable],
     taps: Sequence[ReadTap],
     keys: dict[str, bytes],
+    earliest: dict[str, datetime],
 ) -> list[Answer]:
     with sharing(ledger.engine) as session:
         _lock_gate(session, gate)
         log = accept_into(session, ledger.clock())
-        pricing = Pricing(ledger, session, log, taps, keys)
+        pricing = Pricing(ledger, session, log, earliest, keys)
         decisions = Decisions(session, gate, taps, pricing, log.recorded_at)
         answers = [decisions.decide(arrival) for arrival in arrivals]
         log.save()

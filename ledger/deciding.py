@@ -77,7 +77,8 @@ class Decisions:
 
     def _decide_new(self, arrival: ReadTap) -> Answer:
         tap = arrival.tap
-        verdict = judge(tap.seq, arrival.link, self._known)
+        link = arrival.link
+        verdict = judge(tap.seq, link, self._known)
         # Of an account that was erased, or never was, only the tap's hash is kept.
         there = self._pricing.knows(tap.account)
         row: Row = {
@@ -96,7 +97,7 @@ class Decisions:
         self._rows[tap.tap_id] = row
         self.new.append(row)
         if verdict.state != "fork":
-            self._known[tap.seq] = arrival.link
+            self._known[tap.seq] = link
             return self._charge(arrival, row)
         title = "This tap contradicts the gate's own record"
         kept = Quarantined(tap.tap_id, problem("tap-fork", title, verdict.words, status=409))

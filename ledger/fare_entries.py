@@ -18,7 +18,6 @@ and closings are made from the tap's, so there is at most one of each.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -45,8 +44,8 @@ def rated_drafts(
     """The entry of a tap made ``at``, then one adjustment for each week it changed otherwise."""
     income = fare_income(rated.charge.network)
     postings = moved(rated.own, rated.held, income)
-    ride = _ride(tap, tap_hash, rated.own, rule_fact(rated.rules, feed), postings, key, at)
-    yield replace(ride, facts={**ride.facts, **fare_facts(rated.rules, rated.own)})
+    said = _said(rated.rules, rated.own, feed)
+    yield _ride(tap, tap_hash, rated.own, said, postings, key, at)
     for adjustment in rated.adjustments:
         yield _adjustment(tap, adjustment, rated.rules, feed, income, key, now)
 
@@ -54,14 +53,15 @@ def rated_drafts(
 def unpriced_draft(tap: Tap, tap_hash: str, currency: str, rule: Rule, key: bytes) -> Draft:
     """The entry of a tap at a place without fares: nothing is charged, and it says so."""
     nothing = Money(0, currency)
-    return _ride(tap, tap_hash, nothing, rule_fact((rule,), ""), (), key, tap.moment)
+    said = {"rule": rule_fact((rule,), "")}
+    return _ride(tap, tap_hash, nothing, said, (), key, tap.moment)
 
 
 def _ride(
     tap: Tap,
     tap_hash: str,
     amount: Money,
-    rule: dict[str, Any],
+    said: dict[str, Any],
     postings: tuple[Posting, ...],
     key: bytes,
     at: datetime,
@@ -77,8 +77,8 @@ def _ride(
             "station": tap.station,
             "direction": tap.direction,
             "medium": tap.medium,
-            "rule": rule,
             "tap": tap_hash,
+            **said,
         },
         account_id=tap.account,
         account_key=key,
@@ -139,6 +139,12 @@ def moved(amount: Money, held: Money, income: str) -> tuple[Posting, ...]:
 
 
 @lru_cache(maxsize=4096)  # most rides of a day are said alike
+def _said(rules: tuple[Rule, ...], own: Money, feed: str) -> dict[str, Any]:
+    """What the rules of a ride say, for people and for the roll-ups; only ever written out."""
+    return {"rule": rule_fact(rules, feed), **fare_facts(rules, own)}
+
+
+@lru_cache(maxsize=4096)
 def rule_fact(rules: tuple[Rule, ...], feed: str) -> dict[str, Any]:
     """The rules as an entry states them: sentences, and the rows of the feed that say so.
 

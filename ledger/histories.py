@@ -154,12 +154,12 @@ class Riders:
         rider.position = position
         self._changed.add(rider.account_id)
 
-    def passed(self, tap: Tap, at: datetime, received_at: str) -> None:
-        """Keep a tap made ``at`` for its rider's history."""
+    def passed(self, tap: Tap, received_at: str) -> None:
+        """Keep a tap for its rider's history, its time as the gate wrote it."""
         self._passages.append(
             (
                 tap.account,
-                format_utc(at),
+                tap.at,
                 tap.tap_id,
                 tap.gate,
                 tap.station,
@@ -179,7 +179,7 @@ class Riders:
             "fare_state",
             "version = {}, held_minor = {}, closes_at = {}, as_of = {}",
             "account_id",
-            [_state(rider) for rider in changed],
+            _states(changed),
         )
 
     def remember(self) -> None:
@@ -189,11 +189,17 @@ class Riders:
             self._fares.remember(rider.account_id, recalled)
 
 
-def _state(rider: Rider) -> tuple[int, int, str | None, str | None, str]:
-    position = rider.position
-    moments = (position.closes_at, position.as_of)
-    closes_at, as_of = (None if moment is None else format_utc(moment) for moment in moments)
-    return rider.version, position.held, closes_at, as_of, rider.account_id
+def _states(riders: Iterable[Rider]) -> list[tuple[int, int, str | None, str | None, str]]:
+    written: dict[datetime | None, str | None] = {None: None}  # most are looked at in one moment
+    rows = []
+    for rider in riders:
+        position = rider.position
+        for moment in (position.closes_at, position.as_of):
+            if moment not in written and moment is not None:
+                written[moment] = format_utc(moment)
+        closes_at, as_of = written[position.closes_at], written[position.as_of]
+        rows.append((rider.version, position.held, closes_at, as_of, rider.account_id))
+    return rows
 
 
 def since_of(at: datetime, book: FareBook, days: int) -> datetime:

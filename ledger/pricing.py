@@ -8,7 +8,7 @@ what it changes itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlmodel import Session
@@ -33,25 +33,30 @@ from models.wire.times import format_utc
 Log = LogWriter | Inbox
 
 
+def earliest_taps(taps: Iterable[ReadTap], keys: Mapping[str, bytes]) -> dict[str, datetime]:
+    """The first moment that each rider who has a key is to be priced at."""
+    earliest: dict[str, datetime] = {}
+    for arrival in taps:
+        account, moment = arrival.tap.account, arrival.tap.moment
+        if account in keys:
+            earliest[account] = min(moment, earliest.get(account, moment))
+    return earliest
+
+
 class Pricing:
-    """Prices taps within one transaction."""
+    """Prices taps within one transaction: those of the riders in ``earliest``."""
 
     def __init__(
         self,
         ledger: Ledger,
         session: Session,
         log: Log,
-        taps: Sequence[ReadTap],
+        earliest: Mapping[str, datetime],
         keys: Mapping[str, bytes],
     ) -> None:
         self._log, self._keys, self._now = log, keys, log.recorded_at
         self._received_at = format_utc(self._now)
         self._currency = ledger.settings.currency
-        earliest: dict[str, datetime] = {}
-        for arrival in taps:
-            account, moment = arrival.tap.account, arrival.tap.moment
-            if account in keys:
-                earliest[account] = min(moment, earliest.get(account, moment))
         self._riders = Riders(session, ledger.fares, earliest, self._currency)
 
     def knows(self, account_id: str) -> bool:
@@ -73,7 +78,7 @@ class Pricing:
             rated = self._rate(rider, fare)
         except (UnknownPlace, NoFares):
             return self._unpriced(arrival, key)
-        self._riders.passed(tap, fare.at, self._received_at)
+        self._riders.passed(tap, self._received_at)
         feed = feed_name(book, fare.at)
         ride, *adjustments = rated_drafts(tap, arrival.hash, rated, fare.at, feed, key, self._now)
         rule = ride.facts["rule"]

@@ -6,6 +6,7 @@ In the order of ids, so that two gates that use the same ones wait and do not de
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 
 from sqlalchemy import bindparam, text, update
 from sqlmodel import Session
@@ -31,7 +32,7 @@ _MOVE_HEAD = text(
 def save_decisions(session: Session, gate: str, decisions: Decisions, now: datetime) -> None:
     """Write the rows into the transaction; the entries they point at are written before."""
     taps = table(TapRow)
-    insert_rows(session, taps, _TAP, sorted([row[name] for name in _TAP] for row in decisions.new))
+    insert_rows(session, taps, _TAP, sorted(map(itemgetter(*_TAP), decisions.new)))
     if decisions.late:
         session.execute(
             update(taps)

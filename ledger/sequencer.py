@@ -16,12 +16,12 @@ with the next batch, and a sequencer that dies leaves the inbox as it was.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
@@ -58,7 +58,7 @@ class Inbox:
     def append(self, draft: Draft) -> None:
         """Accept ``draft``; ``save`` writes it. Raises ``Unbalanced`` as ``LogWriter`` does."""
         check_balanced(draft.postings)
-        text = json.dumps(contents(draft), ensure_ascii=False)
+        text = orjson.dumps(contents(draft)).decode()
         self._rows.append(
             (draft.entry_id, self._accepted_at, len(self._rows), text, draft.account_id,
              draft.made_by)

@@ -11,12 +11,13 @@ On PostgreSQL entries of other transactions may wait in the inbox for their numb
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
+import orjson
 from sqlalchemy import BigInteger, ColumnElement, Row, Table, cast, delete, func, select
 from sqlmodel import Session, SQLModel, col
 
@@ -64,6 +65,7 @@ _SEARCHABLE = (
     "station", "direction", "medium", "rule", "tap_hash", "corrects",
 )  # fmt: skip
 _ENTRY = ("seq", "body", "leaf_hash", "prev", "account_id", "made_by", *_SEARCHABLE)
+_searched = itemgetter(*_SEARCHABLE)
 _POSTING = ("entry_seq", "line", "account", "account_id", "minor", "currency")
 _NODE = ("level", "position", "hash")
 
@@ -130,7 +132,7 @@ class LogWriter:
         leaf = leaf_hash(body)
         columns = searchable(value)
         self._entries.append(
-            (seq, body, leaf, self._prev, account_id, made_by, *map(columns.get, _SEARCHABLE))
+            (seq, body, leaf, self._prev, account_id, made_by, *_searched(columns))
         )
         self._add_postings(seq, value["postings"], account_id)
         self._values.append(value)
@@ -157,7 +159,10 @@ class LogWriter:
         taken = 0
         while waiting := self._waiting():
             numbered = [
-                (self._number(json.loads(row.contents), row.account_id, row.made_by), row.entry_id)
+                (
+                    self._number(orjson.loads(row.contents), row.account_id, row.made_by),
+                    row.entry_id,
+                )
                 for row in waiting
             ]
             self.save()

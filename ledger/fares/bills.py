@@ -72,7 +72,7 @@ def _lower_bill(history: History, week: int, as_of: datetime) -> WeekBill:
 
 def loose_ends(history: History) -> tuple[LooseEnd, ...]:
     """All loose ends, those included that a tap out may still close."""
-    return history.rides.loose + history.rides.open_ends()
+    return history.ends
 
 
 def closes_at(end: LooseEnd, history: History) -> datetime:
@@ -88,6 +88,9 @@ def maximum_fare(end: LooseEnd) -> int:
 
 def _bill(history: History, week: int, as_of: datetime) -> WeekBill:
     sums = week_sums(history, week)
+    if not history.ends:
+        cost = week_cost(sums)
+        return WeekBill(week, cost.total, 0, cost, (), (), ())
     held = total = 0
     completed: list[Completed] = []
     maximum: list[LooseEnd] = []

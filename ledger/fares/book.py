@@ -66,4 +66,5 @@ class FareBook:
     def at(self, moment: datetime) -> tuple[int, Rates]:
         """The service day of ``moment`` and the rates in force on it."""
         day = service_day(moment, self.zone)
-        return day, self.on(day)
+        newest = self._first_days[-1] <= day  # as nearly always
+        return day, self.rates[-1] if newest else self.on(day)

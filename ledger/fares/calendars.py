@@ -23,6 +23,7 @@ def service_day(at: datetime, zone: ZoneInfo) -> int:
     return (at.astimezone(zone).replace(tzinfo=None) - _SHIFT).toordinal()
 
 
+@lru_cache(maxsize=8192)  # asked about every rider of a batch
 def day_starts(day: int, zone: ZoneInfo) -> datetime:
     """The moment (UTC) the service day begins, which is when the day before closes."""
     return datetime.combine(date.fromordinal(day), DAY_STARTS, zone).astimezone(UTC)

@@ -79,8 +79,10 @@ def extend(link: Link | None, leg: Leg) -> Link:
 
 def _link(previous: Link | None, leg: Leg) -> Link:
     options = options_of(leg)
-    if previous is not None and previous.paths and previous.leg.first.rates is leg.first.rates:
-        reached = transfer(leg, options, previous.paths)
+    rates = leg.first.rates
+    if previous is not None and previous.paths and previous.leg.first.rates is rates:
+        # Where the feed has no transfer rules, no path can lead on.
+        reached = rates.tables.transfer_rules and transfer(leg, options, previous.paths)
         if reached:
             paths = prune(begin(leg, options, previous.path) + reached)
             return Link(leg, paths, best(paths), previous, previous.settled, False, previous.since)

@@ -111,23 +111,21 @@ def touched_weeks(before: History, after: History, tap: FareTap) -> list[int]:
     assert seen is not None
     if seen.tap is not tap or after.on_time is not None:
         day, _ = after.book.at(tap.at)
-        days = {leg.first.day for h in (before, after) for leg in h.rides.legs}
-        days |= {end.seen.day for h in (before, after) for end in loose_ends(h)}
-        days |= {v.first.day for h in (before, after) for v in h.rides.same_station}
-        return sorted({week_of(d) for d in days} | {week_of(day)})
-    days = {seen.day}
+        met = {leg.first.day for h in (before, after) for leg in h.rides.legs}
+        met |= {end.seen.day for h in (before, after) for end in loose_ends(h)}
+        met |= {v.first.day for h in (before, after) for v in h.rides.same_station}
+        return sorted({week_of(d) for d in met} | {week_of(day)})
+    days = [seen.day]
     state = before.rides.networks.get(tap.network)
     if state is not None and state.last is not None:
-        days.add(state.last.day)
+        days.append(state.last.day)
         if state.open is not None and state.open.undo is not None:
-            days.add(state.open.undo.first.day)
+            days.append(state.open.undo.first.day)
         if state.left_open is not None:
-            days.add(state.left_open.seen.day)
+            days.append(state.left_open.seen.day)
         if state.crossed is not None:
-            days.add(state.crossed.left_open.seen.day)
-    for history in (before, after):
-        if history.last is not None:
-            days.add(history.last.since)
+            days.append(state.crossed.left_open.seen.day)
+    days += [history.links[-1].since for history in (before, after) if history.links]
     return list(range(week_of(min(days)), week_of(max(days)) + 1))
 
 

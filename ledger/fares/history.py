@@ -17,7 +17,7 @@ from ledger.fares.book import FareBook
 from ledger.fares.chain import Link, extend
 from ledger.fares.legs import see, step
 from ledger.fares.problems import FareError
-from ledger.fares.rides import Rides
+from ledger.fares.rides import LooseEnd, Rides
 from ledger.fares.taps import Concession, FareTap
 
 
@@ -33,7 +33,9 @@ def _order(tap: FareTap) -> tuple[object, str]:
 class History:
     """The taps in the order of their times, the rides, and the chain of legs.
 
-    ``on_time`` is the history without the late taps, where there are any.
+    ``on_time`` is the history without the late taps, where there are any. ``ends`` are all
+    loose ends, those included that a tap out may still close: they are asked for many times.
+    ``ids`` are the ids of the taps.
     """
 
     book: FareBook
@@ -43,6 +45,8 @@ class History:
     links: tuple[Link, ...] = ()
     on_time: History | None = None
     known: dict[int, object] = field(default_factory=dict)  # bills already made, by week
+    ends: tuple[LooseEnd, ...] = ()
+    ids: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, book: FareBook, concessions: tuple[Concession, ...] = ()) -> History:
@@ -57,6 +61,8 @@ class History:
     def has(self, tap: FareTap) -> bool:
         """Is this tap in the history? Raise ``TapConflict`` for another with the same id."""
         tap_id = tap.tap_id
+        if tap_id not in self.ids:
+            return False
         for other in self.taps:
             if other.tap_id == tap_id:
                 if replace(other, late=tap.late) != tap:
@@ -101,7 +107,9 @@ class History:
             for leg in rides.legs[same:]:
                 link = extend(links[-1] if links else None, leg)
                 links = (*links, link)
-        return History(self.book, self.concessions, (*self.taps, tap), rides, links)
+        taps, ends = (*self.taps, tap), rides.loose + rides.open_ends()
+        ids = (*self.ids, tap.tap_id)
+        return History(self.book, self.concessions, taps, rides, links, None, {}, ends, ids)
 
 
 def common(first: tuple[object, ...], second: tuple[object, ...]) -> int:

@@ -67,7 +67,7 @@ def _tap_on(rides: Rides, seen: Seen) -> Rides:
     if tap.direction == "out":
         return rides.ignoring(seen, "exit_free")
     leg = Leg(seen, None, tap.stop, "", tap.at, tap.at)
-    return rides.with_leg(leg).now(NetworkState(last=seen), "rode")
+    return rides.with_leg_now(leg, NetworkState(last=seen), "rode")
 
 
 def ride(first: Seen, last: Seen) -> Leg:
@@ -135,7 +135,7 @@ def _close(rides: Rides, first: Seen, last: Seen) -> Rides:
         rides = replace(rides, same_station=(*rides.same_station, paid))
         return rides.now(NetworkState(last), "same_station")
     leg = ride(first, last)
-    return rides.with_leg(leg).now(NetworkState(last, leg=leg), "closed")
+    return rides.with_leg_now(leg, NetworkState(last, leg=leg), "closed")
 
 
 def _leave_unopened(rides: Rides, state: NetworkState, seen: Seen) -> Rides:

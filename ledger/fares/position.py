@@ -145,7 +145,8 @@ def undecided(history: History, as_of: datetime) -> tuple[int, datetime | None]:
 
 def looks_back(history: History, as_of: datetime) -> bool:
     """Does the bill depend on usual trips, and so on the four weeks before a loose end?"""
-    return any(closes_at(end, history) <= as_of for end in _ends(history))
+    ends = _ends(history)
+    return bool(ends) and any(closes_at(end, history) <= as_of for end in ends)
 
 
 def _ends(history: History) -> tuple[LooseEnd, ...]:

@@ -129,19 +129,26 @@ class Rides:
 
     def open_ends(self) -> tuple[LooseEnd, ...]:
         """The taps in that are loose ends if no tap out comes any more."""
-        return tuple(
-            [
-                LooseEnd(state.open.seen, "no_exit")
-                for state in self.networks.values()
-                if state.open is not None and state.open.undo is None
-            ]
-        )
+        found: list[LooseEnd] = []
+        for state in self.networks.values():
+            if state.open is not None and state.open.undo is None:
+                found.append(LooseEnd(state.open.seen, "no_exit"))
+        return tuple(found)
 
     def now(self, state: NetworkState, note: str) -> Rides:
         """These rides with the network of ``state.last`` in that state."""
         assert state.last is not None
         networks = {**self.networks, state.last.tap.network: state}
         return Rides(self.legs, self.loose, self.same_station, networks, state.last, note)
+
+    def with_leg_now(self, leg: Leg, state: NetworkState, note: str) -> Rides:
+        """``with_leg`` and ``now`` in one step, for the ride that nothing interrupts."""
+        assert state.last is not None
+        if self.legs and self.legs[-1].order >= leg.order:
+            return self.with_leg(leg).now(state, note)
+        networks = {**self.networks, state.last.tap.network: state}
+        legs = (*self.legs, leg)
+        return Rides(legs, self.loose, self.same_station, networks, state.last, note)
 
     def ignoring(self, seen: Seen, note: str) -> Rides:
         """These rides after a tap that changes nothing."""
