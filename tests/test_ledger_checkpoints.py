@@ -73,7 +73,22 @@ def test_a_log_that_became_shorter_is_not_signed(town: Town, tmp_path: Path) -> 
     assert not health(restored.ledger).ok
 
 
-def test_a_restored_backup_that_grew_again_is_not_signed(town: Town, tmp_path: Path) -> None:
+def test_a_restored_backup_takes_no_taps(town: Town, tmp_path: Path) -> None:
+    rider = town.rides(2)
+    backup = back_up(town, tmp_path)
+    town.rides(2)
+    publish(town.ledger)
+    restored = restore(town, backup)
+    restored.gate = TownGate(name="south-9")
+    with pytest.raises(CheckpointRefused, match="2 entries but a checkpoint over 4 was signed"):
+        restored.rides(1, rider)
+
+
+def test_a_restored_backup_that_grew_again_is_not_signed(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Our own program refuses to; whoever rewrites a log uses another.
+    monkeypatch.setattr("ledger.store.refuse_shorter_log", lambda session, size: None)
     town.rides(2)
     backup = back_up(town, tmp_path)
     town.rides(2)

@@ -26,6 +26,12 @@ from enrollment.cases import Case
 from models.tables.riders import Rider
 from tests.riding import PIN, City, staff_browser
 
+# Where a browser drops a connection, werkzeug's test server leaves a static file to the collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*static:pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 class Served:
     """A city whose clock is the real one, served until it is closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 import waitress  # type: ignore[import-untyped]
@@ -45,7 +46,8 @@ class LocalServer:
         self._server.task_dispatcher.shutdown(timeout=3)
         if self._thread.is_alive():
             # The loop ends when it has no connection left, and only its own thread may close them.
-            self._server.trigger.pull_trigger(self._close)
+            with suppress(OSError):  # the loop was ending by itself
+                self._server.trigger.pull_trigger(self._close)
             self._thread.join(5.0)
         else:
             self._close()
