@@ -95,6 +95,8 @@ def enroll_rider(
     key = enrollment.vault.create(data_key_name(rider.rider_id))
     try:
         with writing(enrollment.riders) as session:
+            if session.get(Rider, rider.rider_id) is not None:
+                raise FormUsed(rider.rider_id)
             if template and gallery_version(session) != version:  # somebody was enrolled meanwhile
                 alike = check_alike(enrollment, session, template, approval)
                 check_room(enrollment, session, form.stations)
@@ -105,6 +107,8 @@ def enroll_rider(
             enrolled = Enrolled(
                 rider.rider_id, rider.account_id, template.images if template else 0, None, alike
             )
+    except FormUsed:
+        raise  # the same form, sent twice at once: the data key is the other request's
     except BaseException:
         enrollment.vault.erase(data_key_name(rider.rider_id))
         raise

@@ -17,6 +17,7 @@ from enrollment.gallery import data_key_name, move_gallery_version
 from enrollment.passes import forget_passes
 from enrollment.store import Enrollment
 from models.database import forget_old_pages, reading, writing
+from models.tables.access_log import OpenCase
 from models.tables.riders import Consent, Rider, RiderStation, Template
 
 
@@ -41,6 +42,6 @@ def erase_rider(enrollment: Enrollment, rider_id: str) -> None:
         move_gallery_version(session)  # from here on no gate gets the rider, whatever follows
     enrollment.close_account(account_id)
     with writing(enrollment.riders) as session:
-        for table in (Consent, RiderStation, Rider):
+        for table in (Consent, RiderStation, OpenCase, Rider):
             session.exec(delete(table).where(col(table.rider_id) == rider_id))
     forget_old_pages(enrollment.riders)

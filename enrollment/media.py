@@ -44,9 +44,9 @@ def pass_only(enrollment: Enrollment, rider_id: str, now: datetime) -> IssuedPas
     with writing(enrollment.riders) as session:
         rider = active_rider(session, rider_id)
         _forget_face(session, rider, now)
+        revoke_passes(session, rider_id, "changed", now)  # it may carry the face
         rider.medium = "pass"
         session.add(rider)
-        move_gallery_version(session)
     forget_old_pages(enrollment.riders)
     return issue_pass(enrollment, rider_id, "pass", now)
 
@@ -202,3 +202,4 @@ def _forget_face(session: Session, rider: Rider, now: datetime) -> None:
         .values(withdrawn_at=now)
     )
     session.flush()
+    move_gallery_version(session)  # also at the gates of the stations that are left

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from sqlmodel import Session, col, delete, select, update
@@ -34,6 +34,9 @@ from models.wire.passes import (
     sign_pass,
 )
 from models.wire.passes import Pass as SignedPass
+
+EXPIRED_FOR = timedelta(days=1)
+"""How long a revoked pass stays on the list after it expired: a gate's clock may be slow."""
 
 
 class PassNotIssued(FacefareError):
@@ -93,9 +96,14 @@ def renew_pass(enrollment: Enrollment, qr_text: str, now: datetime) -> IssuedPas
         keys = {key.key_id: public_half(key) for key in trusted_keys(session, now)}
         shown = check_pass(unpack_pass(qr_text), keys, enrollment.settings.origin, now)
         known = session.get(Pass, shown.pass_id)
-        if known is None or known.rider_id is None or known.revoked_at is not None:
+        if known is None or known.rider_id is None or known.reason not in (None, "frozen"):
             raise PassNotIssued("This pass was revoked. Ask for a new one at the desk.")
         rider = _active_rider(session, known.rider_id)
+        if known.revoked_at is not None:
+            if (rider.medium, shown.medium) != ("face+pass", "face+pass"):
+                raise PassNotIssued("This pass was revoked. Ask for a new one at the desk.")
+            known.reason = "replaced"  # frozen, and the only place where the template still is
+            session.add(known)
         return _issue(enrollment, session, rider, shown.medium, shown.template, now)
 
 
@@ -172,7 +180,8 @@ def forget_passes(session: Session, rider_id: str, now: datetime) -> None:
     """
     revoke_passes(session, rider_id, "erased", now)
     session.exec(update(Pass).where(col(Pass.rider_id) == rider_id).values(rider_id=None))
-    session.exec(delete(Pass).where(col(Pass.rider_id).is_(None), col(Pass.expires_at) < now))
+    expired = col(Pass.expires_at) < now - EXPIRED_FOR
+    session.exec(delete(Pass).where(col(Pass.rider_id).is_(None), expired))
 
 
 def list_passes(enrollment: Enrollment, rider_id: str) -> list[Pass]:
@@ -188,7 +197,7 @@ def pass_rules(enrollment: Enrollment, session: Session, now: datetime) -> PassR
     if not keys:
         return None
     revoked = select(Pass.pass_id).where(
-        col(Pass.revoked_at).is_not(None), col(Pass.expires_at) > now
+        col(Pass.revoked_at).is_not(None), col(Pass.expires_at) > now - EXPIRED_FOR
     )
     return PassRules(
         issuer=enrollment.settings.origin,

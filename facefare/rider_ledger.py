@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from flask_babel import get_locale
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from enrollment.rider_money import (
@@ -29,6 +29,7 @@ from ledger.accounts import find_account, key_name
 from ledger.adjustments import DISPUTE
 from ledger.console.words import label, reason
 from ledger.entries import commitment, decode
+from ledger.given_back import given_back
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
 from ledger.postings import RIDER
@@ -37,7 +38,6 @@ from ledger.processors.protocol import Processor
 from ledger.proving import NothingToProve, receipt
 from ledger.requests import Asked, adjust
 from ledger.standings import account_standing
-from ledger.store import total
 from ledger.wanted import Wanted
 from models.database import reading
 from models.money import Money
@@ -157,12 +157,7 @@ def _said(code: str, words: str) -> str:
 
 
 def _given_back(session: Session, row: EntryRow) -> int:
-    if row.kind != "ride":
-        return 0
-    query = select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
-        col(EntryRow.kind) == "refund", col(EntryRow.corrects) == row.entry_id
-    )
-    return int(session.execute(query).scalar_one())
+    return given_back(session, row.entry_id) if row.kind == "ride" else 0
 
 
 def _dispute_id(ride_id: str) -> str:

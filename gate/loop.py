@@ -112,7 +112,9 @@ class GateLoop:
         self.hear()
         try:
             state = self._state or self._remembered(now_s)
-            news = self._sight.observe(frame, now_s, state.ended)
+            # While something is presented, the face beside it is watched again.
+            ended = frozenset() if self._presented else state.ended
+            news = self._sight.observe(frame, now_s, ended)
             if self._door.fault:
                 return  # a tap for a door that stays shut would charge a rider for nothing
             if news:

@@ -173,6 +173,7 @@ class RunningGate:
         self._outbox = Outbox(identity.outbox_path)
         self._measured = Measured.of(eyes.engine.engine_id, identity.table_path)
         self._version = -1
+        self._heard_at = clock()
         self._tracker = Tracker(eyes.engine, fused_frames=FUSED_FRAMES)
         self.loop = GateLoop(
             identity,
@@ -291,8 +292,10 @@ class RunningGate:
             # Revoked: what this gate knows of riders is not its own to keep.
             self._knowledge.forget()
             sync.forget_gallery(self._identity)
+            self._version = -1  # trusted again, it asks for the whole gallery
             raise
         newest = fresh or kept
+        self._heard_at = self._clock()
         if newest is not None:
             self._use(newest)
         elif self._version < 0:
@@ -318,6 +321,9 @@ class RunningGate:
 
     def _use_what_was_kept(self) -> None:
         """Without a server: the gallery and the deny list of an earlier time, if young enough."""
+        if self._version >= 0 and self._clock() - self._heard_at > GALLERY_AGE_MAX:
+            self._knowledge.forget()
+            self._version = -1
         kept = sync.kept_gallery(self._identity) if self._version < 0 else None
         if kept is not None:
             age = self._clock() - parse_utc(kept.issued_at)
@@ -327,6 +333,7 @@ class RunningGate:
                     "this gate to its server"
                 )
             self._use(kept)
+            self._heard_at = parse_utc(kept.issued_at)
         if self._knowledge.blocked is None:
             self._knowledge.blocked = sync.kept_blocked(self._identity)
             self._knowledge.blocked_at = sync.kept_blocked_at(self._identity)

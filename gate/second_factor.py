@@ -230,10 +230,11 @@ class PassAndDigits:
             self._wrong += 1
             if self._wrong >= WRONG_DIGITS_MAX:
                 self._wrong, self._wrong_until_s = 0, self._now_s + WRONG_DIGITS_PAUSE_S
+        elif isinstance(decision, Open):
+            self._wrong = 0  # only success forgives: stepping back does not
         return decision
 
     def clear(self) -> None:
         """The passage is over: forget what was presented."""
         self._presented, self._typed = None, None
         self._until_s = 0.0
-        self._wrong = 0

@@ -55,8 +55,7 @@ class Knowledge:
 
     def forget(self) -> None:
         """Nobody may be recognised any more."""
-        self.matcher = self.claims = None
-        self.look_alikes = frozenset()
+        self.matcher = self.claims = None  # look-alikes stay: a decision may be under way
 
 
 class History(Protocol):

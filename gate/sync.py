@@ -87,8 +87,8 @@ def fetch_gallery(identity: GateIdentity, client: Client, have: int) -> GalleryS
     if sealed is None:
         return None
     snapshot = _open(identity, sealed, have)
-    _replace(identity.gallery_path, sealed)
-    _change_path(identity).unlink(missing_ok=True)
+    if _replace(identity.gallery_path, sealed):
+        _change_path(identity).unlink(missing_ok=True)
     return snapshot
 
 
@@ -194,8 +194,8 @@ def kept_blocked_at(identity: GateIdentity) -> datetime | None:
         return None
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also through a power failure."""
+def _replace(path: Path, data: bytes) -> bool:
+    """Write a file whole or not at all, also through a power failure; False where it was not."""
     fresh = path.with_suffix(path.suffix + ".new")
     try:
         with fresh.open("wb") as file:
@@ -208,6 +208,8 @@ def _replace(path: Path, data: bytes) -> None:
         log.error("%s cannot be written: %s", path, error)
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
+        return False
+    return True
 
 
 class Repeating:

@@ -25,16 +25,17 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
+from ledger.given_back import check_given_back, income_of
 from ledger.ledger import Ledger
 from ledger.limits import NO_LIMIT, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
-from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, fare_income, transfer
-from ledger.store import LogWriter, total
+from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, transfer
+from ledger.store import LogWriter
 from ledger.topups import staff_key_name
 from models.database import writing
 from models.money import Money
@@ -168,7 +169,7 @@ def dispute_credit(
         earlier = recorded_before(session, draft)
         if earlier is not None:
             return earlier
-        _check_not_more_than_charged(session, ride, amount)
+        check_given_back(ledger, session, ride, amount)
         if limit is not None:
             limit.check(session, draft)
         return record(writer, draft)
@@ -192,7 +193,8 @@ def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str
             raise EntryRefused(f"there is no dispute credit with the id {credit_id!r}")
         amount, account_id = Money(credit.amount_minor, credit.currency), credit.account_id
         if upheld:
-            bears, account_id = fare_income(ledger.settings.network), None
+            ride = _entry(session, credit.corrects or "", "ride", "ride")
+            bears, account_id = income_of(session, ride), None
         else:
             bears = UNCLAIMED if account_id is None else RIDER
         draft = Draft(
@@ -216,19 +218,6 @@ def _entry(session: Session, entry_id: str, kind: str, words: str) -> EntryRow:
     if row is None or row.kind != kind:
         raise EntryRefused(f"there is no {words} with the id {entry_id!r}")
     return row
-
-
-def _check_not_more_than_charged(session: Session, ride: EntryRow, amount: Money) -> None:
-    given = session.execute(
-        select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
-            col(EntryRow.kind) == "refund", col(EntryRow.corrects) == ride.entry_id
-        )
-    ).scalar_one()
-    left = Money(ride.amount_minor - int(given), ride.currency)
-    if (left - amount).minor < 0:
-        raise EntryRefused(
-            f"{amount.text()} cannot be credited: of the ride's charge {left.text()} is left"
-        )
 
 
 def _check_reason(reason: str, known: dict[str, str]) -> None:

@@ -103,6 +103,10 @@ def _unlink(session: Session, account_id: str) -> None:
         .where(taps.c.entry_seq.is_(None), taps.c.account_id == account_id)
         .values({**gone, "signed": None}),
         update(entries).where(entries.c.account_id == account_id).values(gone),
+        # A charge that was never sent is dropped; one that may have been is seen through.
+        update(calls)
+        .where(calls.c.account_id == account_id, calls.c.kind == "charge", calls.c.state == "due")
+        .values(state="failed", reason="erased"),
         update(calls)
         .where(calls.c.account_id == account_id, calls.c.state.in_(("succeeded", "failed")))
         .values(customer="", method=""),

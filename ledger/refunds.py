@@ -14,27 +14,24 @@ Out of goodwill it is our expense instead: ``expenses:goodwill``, and the income
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
-from ledger.entries import Draft, decode
-from ledger.fares.calendars import monday_of, service_day, week_of
+from ledger.entries import Draft
+from ledger.given_back import check_given_back, income_of
 from ledger.ledger import Ledger
 from ledger.limits import NO_LIMIT, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import GOODWILL, RIDER, transfer
-from ledger.store import LogWriter, total
+from ledger.store import LogWriter
 from ledger.topups import staff_key_name
-from models.bulk import among
 from models.database import writing
 from models.money import Money
-from models.tables.ledger import EntryRow, PostingRow
+from models.tables.ledger import EntryRow
 
 REASONS = {
     "wrong_charge": "The ride was charged wrongly.",
@@ -70,7 +67,7 @@ def refund(
         writer = LogWriter(session, now)
         ride, account_id = _ride(session, ride_id)
         find_account(session, account_id, amount.currency)
-        paid_by = GOODWILL if reason == "goodwill" else _income_of(session, ride)
+        paid_by = GOODWILL if reason == "goodwill" else income_of(session, ride)
         draft = Draft(
             kind="refund",
             entry_id=refund_id,
@@ -90,8 +87,7 @@ def refund(
         earlier = recorded_before(session, draft)
         if earlier is not None:
             return earlier
-        _check_amount(session, ride, amount)
-        _check_week(ledger, session, ride, account_id, amount)
+        check_given_back(ledger, session, ride, amount)
         if limit is not None:
             limit.check(session, draft)
         return record(writer, draft)
@@ -105,76 +101,3 @@ def _ride(session: Session, ride_id: str) -> tuple[EntryRow, str]:
     if ride.account_id is None:
         raise EntryRefused("the ride's rider was erased; nobody can be refunded")
     return ride, ride.account_id
-
-
-def _check_amount(session: Session, ride: EntryRow, amount: Money) -> None:
-    given = session.execute(
-        select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
-            col(EntryRow.kind) == "refund", col(EntryRow.corrects) == ride.entry_id
-        )
-    ).scalar_one()
-    left = Money(ride.amount_minor - given, ride.currency)
-    if amount.minor <= 0:
-        raise EntryRefused("a refund is more than zero")
-    if (left - amount).minor < 0:
-        raise EntryRefused(
-            f"{amount.text()} cannot be refunded: of the ride's charge {left.text()} is left"
-        )
-
-
-_INCOME = "income:fares:"
-_FARES = ("ride", "fare_adjustment", "day_close")
-
-
-def _income_of(session: Session, ride: EntryRow) -> str:
-    """The account of the network that earned the ride."""
-    account = col(PostingRow.account)
-    found = session.execute(
-        select(account).where(col(PostingRow.entry_seq) == ride.seq, account.startswith(_INCOME))
-    ).scalar()
-    if found is None:
-        raise EntryRefused("the ride was not charged itself; refund the entry that was")
-    return str(found)
-
-
-def _check_week(
-    ledger: Ledger, session: Session, ride: EntryRow, account_id: str, amount: Money
-) -> None:
-    """Raise ``EntryRefused`` where the ride's week did not cost so much after all."""
-    zone = ledger.fares.book(session).zone
-    monday = monday_of(week_of(service_day(ride.occurred_at, zone)))
-    a_week = timedelta(days=8)
-    entries = session.execute(
-        select(EntryRow)
-        .where(
-            col(EntryRow.account_id) == account_id,
-            col(EntryRow.kind).in_((*_FARES, "refund")),
-            col(EntryRow.occurred_at) >= ride.occurred_at - a_week,
-        )
-        .order_by(col(EntryRow.seq))
-    ).scalars()
-    week, back = {}, 0
-    for entry in entries:
-        if entry.kind == "refund":
-            back += entry.amount_minor if entry.corrects in week else 0
-        elif _week_of(entry, zone) == monday.isoformat():
-            week[entry.entry_id] = entry.seq
-    earned = session.execute(
-        select(func.coalesce(total(col(PostingRow.minor)), 0)).where(
-            among(session, col(PostingRow.entry_seq), list(week.values())),
-            col(PostingRow.account).startswith(_INCOME),
-        )
-    ).scalar_one()
-    left = Money(-earned - back, ride.currency)
-    if (left - amount).minor < 0:
-        raise EntryRefused(
-            f"{amount.text()} cannot be refunded: after caps and corrections the week of "
-            f"{monday.isoformat()} cost the rider {left.text()} more than was given back"
-        )
-
-
-def _week_of(entry: EntryRow, zone: ZoneInfo) -> str:
-    """The Monday of the week that an entry charges: written in it, or the ride's own."""
-    if entry.kind != "ride":
-        return str(decode(entry.body)["week"])
-    return monday_of(week_of(service_day(entry.occurred_at, zone))).isoformat()

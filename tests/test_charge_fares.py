@@ -248,7 +248,7 @@ def test_refunds_never_exceed_what_the_rides_cost_after_corrections(tmp_path: Pa
             try:
                 refund(city.town.ledger, entry.entry_id, amount, "disruption", str(uuid4()), "ada")
             except EntryRefused as error:
-                assert "cannot be refunded: after caps and corrections" in str(error)
+                assert "cannot be given back: after caps and corrections" in str(error)
                 refused += 1
             else:
                 given += amount.minor

@@ -33,7 +33,7 @@ from ledger.processors.protocol import (
 )
 from ledger.processors.webhooks import receive, webhooks
 from ledger.rollups import PSP_CLEARING, check_roll_ups
-from models.database import reading
+from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow, TopUpRequestRow
 from models.tables.reconcile import CardRow, ProcessorCallRow
@@ -317,6 +317,20 @@ def test_an_erased_rider_leaves_no_card_and_pending_money_is_unclaimed(
     erase_account(town.ledger, account)
     with reading(town.ledger.engine) as session:
         assert session.exec(select(CardRow)).all() == []
+    # It was never sent: nobody is charged any more, and the processor's names are gone.
+    never = call(town, call_id)
+    assert (never.state, never.account_id, never.customer, never.method) == ("failed", None, "", "")
+    work(town.ledger, processor)
+    assert posted(town, "liabilities:unclaimed") == 0
+    # This one may have reached the processor: its outcome is asked for.
+    account, call_id = with_card(town), str(uuid4())
+    top_up_by_card(town.ledger, account, cny(2000), call_id)
+    with writing(town.ledger.engine) as session:
+        sent = session.get(ProcessorCallRow, call_id)
+        assert sent is not None
+        sent.state = "sent"
+        session.add(sent)
+    erase_account(town.ledger, account)
     assert (call(town, call_id).account_id, call(town, call_id).method) == (None, "pm_good")
     work(town.ledger, processor)
     assert posted(town, "liabilities:unclaimed") == -2000

@@ -92,8 +92,6 @@ def reason_for_pass(facts: Facts, liveness: LivenessScore, limits: Limits = SAFE
         return liveness.reason
     if facts.disputed:
         return Word.DISPUTED
-    if facts.look_alike:
-        return Word.ENTER_DIGITS
     if facts.not_live_today >= limits.not_live_a_day:
         return Word.NOT_CONFIRMED
     if facts.deny_list_h > limits.pass_only_after_h:
@@ -111,7 +109,8 @@ def reason_for_pass(facts: Facts, liveness: LivenessScore, limits: Limits = SAFE
         return Word.TOO_MUCH_TODAY
     if _exceeds(limits.account_max, part, facts.spent_since_pass, facts.ride_cost):
         return Word.SHOW_AGAIN
-    return None
+    # Last: digits are not offered where only the pass will do.
+    return Word.ENTER_DIGITS if facts.look_alike else None
 
 
 def _openings(limit: int, part: float) -> int:

@@ -150,6 +150,8 @@ def _charge(session: Session, charge_id: str, amount: Money) -> ProcessorCallRow
     charge = session.get(ProcessorCallRow, charge_id)
     if charge is None or charge.kind != "charge" or charge.state != "succeeded":
         raise EntryRefused(f"no card top-up with the id {charge_id!r} succeeded")
+    if charge.reference is None:
+        raise EntryRefused("the processor's name of this top-up is not known; refund it there")
     if charge.account_id is None:
         raise EntryRefused("the rider was erased; nothing is left to pay back")
     if amount.minor <= 0 or amount.currency != charge.currency:

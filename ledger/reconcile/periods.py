@@ -30,7 +30,7 @@ from ledger.ledger import Ledger
 from ledger.reconcile.closed import closings, today
 from ledger.reconcile.figures import days_of, from_entries, from_roll_ups
 from ledger.reconcile.report import reconciliation
-from ledger.rollups import books_zone
+from ledger.rollups import books_zone, day_of
 from ledger.store import LogWriter, total
 from ledger.topups import staff_key_name
 from models.database import reading, writing
@@ -125,8 +125,10 @@ def _check_covered(session: Session, period: str, checkpoint: Checkpoint) -> Non
     """Everything of the period must lie under the checkpoint that its report names."""
     newer = select(col(EntryRow.body)).where(col(EntryRow.seq) >= checkpoint.size)
     first, last = days_of(period)
+    zone = books_zone(session)
     for body in session.execute(newer).scalars():
-        if first <= decode(body).get("day", "") <= last:
+        value = decode(body)
+        if first <= (value.get("day") or day_of(value["recorded_at"], zone)) <= last:
             raise PeriodRefused(f"something was booked in {period} this moment; close it again")
 
 

@@ -179,6 +179,7 @@ def _leave_to_the_outbox(session: Session, row: DifferenceRow) -> None:
             "the processor is still being asked about this call; its outcome is booked by itself"
         )
     call.state, call.reason = "succeeded", "reconciled"
+    call.reference = call.reference or (line.reference if line else None)
     session.add(call)
 
 

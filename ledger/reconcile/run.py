@@ -224,8 +224,10 @@ _WAITING = frozenset(
 
 def _still_waiting(session: Session, rows: Sequence[DifferenceRow]) -> set[str]:
     subjects = {row.subject for row in rows}
+    sums = {row.subject for row in rows if row.kind == "payout_sum"}
     movements, lines = table(MovementRow), table(StatementLineRow)
     return {
         *_found(session, movements.c.entry_id, subjects, OPEN),
-        *_found(session, lines.c.line_id, subjects, text("(open = 1 OR unpaid = 1)")),
+        *_found(session, lines.c.line_id, subjects, OPEN),
+        *_found(session, lines.c.line_id, sums, text("unpaid = 1")),
     }

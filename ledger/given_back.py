@@ -1,0 +1,108 @@
+"""How much of a ride may still be given back, whoever gives it: a refund or a dispute credit.
+
+Not more than the ride cost, and all that is given back of a week not more than the week cost
+the rider after caps and corrections: what a fare adjustment gave back already is not given
+back once more. A dispute credit that was taken back again does not count.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col
+
+from ledger.entries import decode
+from ledger.fares.calendars import monday_of, service_day, week_of
+from ledger.ledger import Ledger
+from ledger.once import EntryRefused
+from ledger.store import total
+from models.bulk import among
+from models.money import Money
+from models.tables.ledger import EntryRow, PostingRow
+
+_INCOME = "income:fares:"
+_FARES = ("ride", "fare_adjustment", "day_close")
+
+
+def still_given() -> ColumnElement[bool]:
+    """Entries that gave money back and were not taken back."""
+    taken = aliased(EntryRow)
+    taken_back = select(col(taken.seq)).where(
+        col(taken.corrects) == col(EntryRow.entry_id), col(taken.kind) == "dispute_rejected"
+    )
+    return and_(col(EntryRow.kind) == "refund", ~taken_back.exists())
+
+
+def given_back(session: Session, ride_id: str) -> int:
+    """Minor units of the ride that were given back so far."""
+    query = select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
+        still_given(), col(EntryRow.corrects) == ride_id
+    )
+    return int(session.execute(query).scalar_one())
+
+
+def check_given_back(ledger: Ledger, session: Session, ride: EntryRow, amount: Money) -> None:
+    """Raise ``EntryRefused`` unless ``amount`` of the ride can still be given back."""
+    left = Money(ride.amount_minor - given_back(session, ride.entry_id), ride.currency)
+    if amount.minor <= 0:
+        raise EntryRefused("what is given back is more than zero")
+    if (left - amount).minor < 0:
+        raise EntryRefused(
+            f"{amount.text()} cannot be given back: of the ride's charge {left.text()} is left"
+        )
+    _check_week(ledger, session, ride, amount)
+
+
+def income_of(session: Session, ride: EntryRow) -> str:
+    """The account of the network that earned the ride."""
+    account = col(PostingRow.account)
+    found = session.execute(
+        select(account).where(col(PostingRow.entry_seq) == ride.seq, account.startswith(_INCOME))
+    ).scalar()
+    if found is None:
+        raise EntryRefused("the ride was not charged itself; give back the entry that was")
+    return str(found)
+
+
+def _check_week(ledger: Ledger, session: Session, ride: EntryRow, amount: Money) -> None:
+    """Raise ``EntryRefused`` where the ride's week did not cost so much after all."""
+    zone = ledger.fares.book(session).zone
+    monday = monday_of(week_of(service_day(ride.occurred_at, zone))).isoformat()
+    entries = session.execute(
+        select(EntryRow)
+        .where(
+            col(EntryRow.account_id) == ride.account_id,
+            or_(col(EntryRow.kind).in_(_FARES), still_given()),
+            col(EntryRow.occurred_at) >= ride.occurred_at - timedelta(days=8),
+        )
+        .order_by(col(EntryRow.seq))
+    ).scalars()
+    week: dict[str, int] = {}
+    back = 0
+    for entry in entries:
+        if entry.kind == "refund":
+            back += entry.amount_minor if entry.corrects in week else 0
+        elif _week_of(entry, zone) == monday:
+            week[entry.entry_id] = entry.seq
+    earned = session.execute(
+        select(func.coalesce(total(col(PostingRow.minor)), 0)).where(
+            among(session, col(PostingRow.entry_seq), list(week.values())),
+            col(PostingRow.account).startswith(_INCOME),
+        )
+    ).scalar_one()
+    left = Money(-int(earned) - back, ride.currency)
+    if (left - amount).minor < 0:
+        raise EntryRefused(
+            f"{amount.text()} cannot be given back: after caps and corrections the week of "
+            f"{monday} cost the rider {left.text()} more than was given back"
+        )
+
+
+def _week_of(entry: EntryRow, zone: ZoneInfo) -> str:
+    """The Monday of the week that an entry charges: written in it, or the ride's own."""
+    if entry.kind != "ride":
+        return str(decode(entry.body)["week"])
+    return monday_of(week_of(service_day(entry.occurred_at, zone))).isoformat()
