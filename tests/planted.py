@@ -254,11 +254,7 @@ PLANTED: tuple[Plant, ...] = (
 
 FOUND_SOON: tuple[Plant, ...] = (
     outbox_emptied_before_the_answer,
-    door_opens_before_the_tap_is_on_disk,
-    same_tap_again_is_a_new_one,
     chain_names_the_wrong_entry,
-    lost_entries_are_signed_over,
-    deny_list_is_fetched_once,
     a_second_click_tops_up_again,
     who_passed_is_forgotten_at_a_restart,
     a_full_disk_is_not_noticed,
