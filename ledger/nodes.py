@@ -7,33 +7,43 @@ them again from the entries' bytes.
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlalchemy import bindparam, select
+from sqlmodel import Session
 
 from models.errors import FacefareError
-from models.log.tree import Frontier, node_hash
+from models.log.tree import Frontier
 from models.tables.ledger import EntryRow, NodeRow
 
 KEPT_LEVELS = 8  # a C2SP tile is eight levels high
+
+_entry = EntryRow.__table__  # type: ignore[attr-defined]
+_node = NodeRow.__table__  # type: ignore[attr-defined]
 
 
 class TreeIncomplete(FacefareError):
     """Rows that the tree needs are missing from the database."""
 
 
+_LEAVES = (
+    select(_entry.c.leaf_hash)
+    .where(_entry.c.seq.between(bindparam("first"), bindparam("last")))
+    .order_by(_entry.c.seq)
+)
+_NODES = (
+    select(_node.c.hash)
+    .where(
+        _node.c.level == bindparam("level"),
+        _node.c.position.between(bindparam("first"), bindparam("last")),
+    )
+    .order_by(_node.c.position)
+)
+
+
 def kept_hashes(session: Session, level: int, start: int, count: int) -> list[bytes]:
     """``count`` hashes of a kept ``level`` (0, 8, 16, …) from position ``start``."""
-    if level == 0:
-        position, value = col(EntryRow.seq), col(EntryRow.leaf_hash)
-        query = select(value).where(position.between(start, start + count - 1)).order_by(position)
-    else:
-        position, value = col(NodeRow.position), col(NodeRow.hash)
-        query = (
-            select(value)
-            .where(col(NodeRow.level) == level, position.between(start, start + count - 1))
-            .order_by(position)
-        )
-    hashes = list(session.execute(query).scalars())
+    places = {"first": start, "last": start + count - 1}
+    query, values = (_NODES, {"level": level, **places}) if level else (_LEAVES, places)
+    hashes = list(session.execute(query, values).scalars())
     if len(hashes) != count:
         raise TreeIncomplete(
             f"the log's tree lacks hashes of level {level} from {start} on; "
@@ -42,21 +52,19 @@ def kept_hashes(session: Session, level: int, start: int, count: int) -> list[by
     return hashes
 
 
-def read_node(session: Session, level: int, position: int) -> bytes:
-    """The root of the perfect subtree of ``2**level`` leaves number ``position``."""
-    above = level % KEPT_LEVELS
-    hashes = kept_hashes(session, level - above, position << above, 1 << above)
-    while len(hashes) > 1:
-        hashes = [
-            node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)
-        ]
-    return hashes[0]
-
-
 def frontier_at(session: Session, size: int) -> Frontier:
-    """The right edge of the tree over the first ``size`` entries."""
-    levels = [level for level in range(size.bit_length()) if size >> level & 1]
-    peaks = [read_node(session, level, (size >> level) - 1) for level in reversed(levels)]
+    """The right edge of the tree over the first ``size`` entries.
+
+    Below each kept level the peaks are those of a tree of the last hashes there, 255 at most.
+    """
+    peaks: list[bytes] = []
+    for level in reversed(range(0, size.bit_length(), KEPT_LEVELS)):
+        count = size >> level & (1 << KEPT_LEVELS) - 1
+        edge = Frontier()
+        if count:
+            for kept in kept_hashes(session, level, (size >> level) - count, count):
+                edge.append(kept)
+        peaks += edge.peaks
     return Frontier(size, peaks)
 
 

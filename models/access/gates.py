@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, Row, bindparam, delete
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Session, col, select
 
 from models.database import reading, writing
@@ -25,6 +28,14 @@ from models.wire.keys import key_id
 from models.wire.tap import SHORT_NAME
 
 CODE_LIFETIME = timedelta(hours=24)
+
+# Made once: every request of a gate runs them, and making them costs more than running them.
+_gates = Gate.__table__  # type: ignore[attr-defined]
+_used = UsedToken.__table__  # type: ignore[attr-defined]
+_BY_KEY = select_columns(_gates).where(_gates.c.key_id == bindparam("kid"))
+_BY_NAME = select_columns(_gates).where(_gates.c.name == bindparam("name"))
+_USE = insert(_used).on_conflict_do_nothing().returning(_used.c.jti)
+_FORGET = delete(_used).where(_used.c.expires < bindparam("before"))
 
 
 class GateRegisterError(FacefareError):
@@ -111,7 +122,7 @@ def _refuse_known_key(session: Session, key: Ed25519PublicKey) -> None:
 
 def find_gate(session: Session, name: str) -> RegisteredGate | None:
     """The provisioned gate called ``name``, revoked or not."""
-    gate = session.get(Gate, name)
+    gate = session.execute(_BY_NAME, {"name": name}).first()
     return _registered(gate) if gate is not None and gate.public_key else None
 
 
@@ -145,7 +156,7 @@ class GateRegister:
     def key_by_id(self, kid: str) -> tuple[str, Ed25519PublicKey] | None:
         """(name, key) of the gate whose key has this id, unless it was revoked."""
         with reading(self._engine) as session:
-            gate = session.exec(select(Gate).where(Gate.key_id == kid)).first()
+            gate = session.execute(_BY_KEY, {"kid": kid}).first()
             if gate is None or gate.revoked_at is not None:
                 return None
             return gate.name, _registered(gate).key
@@ -162,14 +173,13 @@ class GateRegister:
         tokens have long expired are dropped on the way.
         """
         with writing(self._engine) as session:
-            if session.get(UsedToken, jti) is not None:
+            if session.execute(_USE, {"jti": jti, "expires": expires}).first() is None:
                 return False
-            session.exec(delete(UsedToken).where(col(UsedToken.expires) < expires - 3600))
-            session.add(UsedToken(jti=jti, expires=expires))
+            session.execute(_FORGET, {"before": expires - 3600})
         return True
 
 
-def _registered(gate: Gate) -> RegisteredGate:
+def _registered(gate: Gate | Row[Any]) -> RegisteredGate:
     if gate.public_key is None or gate.box_key is None:
         raise GateRegisterError(f"the gate {gate.name} is not provisioned yet")
     return RegisteredGate(
