@@ -12,6 +12,7 @@ from models.errors import FacefareError
 _COMMANDS = {
     "init": "facefare.setup:init",
     "serve": "facefare.server:serve",
+    "backup": "facefare.backup:backup",
     "staff": "enrollment.cli:staff",
     "gates": "enrollment.cli:gates",
     "access": "enrollment.access_cli:access",
