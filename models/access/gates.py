@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
@@ -24,10 +24,12 @@ from sqlmodel import Session, col, select
 from models.database import reading, writing
 from models.errors import FacefareError
 from models.tables.access import Gate, UsedToken
+from models.together import Together
 from models.wire.keys import key_id
 from models.wire.tap import SHORT_NAME
 
 CODE_LIFETIME = timedelta(hours=24)
+USED_AT_ONCE = 64
 
 # Made once: every request of a gate runs them, and making them costs more than running them.
 _gates = Gate.__table__  # type: ignore[attr-defined]
@@ -151,6 +153,7 @@ class GateRegister:
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = _utc_now) -> None:
         self._engine = engine
+        self._use = Together(self._use_all, USED_AT_ONCE)
         self.clock = clock
 
     def key_by_id(self, kid: str) -> tuple[str, Ed25519PublicKey] | None:
@@ -169,14 +172,20 @@ class GateRegister:
     def use_once(self, jti: str, expires: int) -> bool:
         """Record a request id; False when it was recorded before.
 
-        The record is in the database, so a replay is refused after a restart too. Ids whose
-        tokens have long expired are dropped on the way.
+        The record is in the database, so a replay is refused after a restart too. Requests
+        that come at once are recorded at once. Ids whose tokens have long expired are
+        dropped on the way.
         """
+        return self._use((jti, expires))
+
+    def _use_all(self, tokens: Sequence[tuple[str, int]]) -> list[bool]:
         with writing(self._engine) as session:
-            if session.execute(_USE, {"jti": jti, "expires": expires}).first() is None:
-                return False
-            session.execute(_FORGET, {"before": expires - 3600})
-        return True
+            fresh = [
+                session.execute(_USE, {"jti": jti, "expires": expires}).first() is not None
+                for jti, expires in tokens
+            ]
+            session.execute(_FORGET, {"before": min(expires for _, expires in tokens) - 3600})
+        return fresh
 
 
 def _registered(gate: Gate | Row[Any]) -> RegisteredGate:
