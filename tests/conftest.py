@@ -19,6 +19,24 @@ from models.faces.engine import Frame
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FACEFARE_TEST_DATA", ROOT.parent / "shared" / "data"))
 
+LONGEST = (
+    "test_journey.py",
+    "test_charge_fares.py",
+    "test_demo.py",
+    "test_simulate.py",
+    "test_fares_agree.py",
+    "test_calibration.py",
+    "test_station_journey.py",
+    "test_live_gate.py",
+    "test_attacks.py",
+    "test_desk_camera.py",
+    "test_reconcile_run.py",
+    "test_gate_liveness.py",
+    "test_ledger_kill.py",
+    "test_kiosk.py",
+)
+"""The files that take longest go first: whichever comes last, all but one worker wait for it."""
+
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -29,6 +47,12 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
 )
 """A test browser that asks nothing of the network."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the long files to the front, in the order of the list."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
 
 
 def missing(what: str) -> None:
