@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 import facefare.simulate.gates
 import ledger.checkpoints
 import ledger.deciding
 import ledger.erasure
+import ledger.fare_entries
+import ledger.fares.caps
+import ledger.fares.position
+import ledger.given_back
 import ledger.ledger
+import ledger.pricing
+import ledger.processors.outbox
+import ledger.processors.settling
+import ledger.reconcile.importing
+import ledger.reconcile.run
 import ledger.refunds
 import ledger.rollback
 import ledger.sequencer
+import ledger.standings
 import ledger.store
 import ledger.topups
 from gate import sync
 from gate.outbox import Outbox
 from ledger.chains import Verdict
+from ledger.fares.book import FareBook
+from ledger.fares.history import History
+from ledger.histories import Riders
+from ledger.inforce import FaresInForce
 from ledger.kept import CheckpointFile
+from ledger.processors.protocol import ChargeOrder, Failed, NotThere
 from ledger.store import LogWriter, table
 from models.access.gates import GateRegister
+from models.database import writing
 from models.log.notes import Checkpoint, sign_checkpoint
 from models.log.tree import EMPTY_ROOT
+from models.money import Money
 from models.tables.ledger import TapRow
+from models.tables.reconcile import ProcessorCallRow
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -61,7 +81,7 @@ def door_opens_before_the_tap_is_on_disk(patch: pytest.MonkeyPatch) -> None:
         fuse = self._disk.fuse  # type: ignore[attr-defined]
         if not fuse.lit:
             return kept(self, build, key)
-        fuse.lit = ""  # power goes after the door has moved and before the write
+        fuse.light("")  # power goes after the door has moved and before the write
         return build(10_000, "0" * 64)
 
     patch.setattr(Outbox, "append", append)
@@ -145,7 +165,8 @@ def stale_database_takes_taps(patch: pytest.MonkeyPatch) -> None:
 
 def gallery_only_grows(patch: pytest.MonkeyPatch) -> None:
     """Riders who are missing from a new gallery stay in the gate's."""
-    plain, known = sync.fetch_gallery, {}
+    plain = sync.fetch_gallery
+    known: dict[Any, dict[str, Any]] = {}
 
     def fetch(identity: Any, client: Any, have: int) -> Any:
         fresh = plain(identity, client, have)
@@ -171,7 +192,7 @@ def deny_list_is_fetched_once(patch: pytest.MonkeyPatch) -> None:
 
 def refunds_have_no_ceiling(patch: pytest.MonkeyPatch) -> None:
     """More than a ride cost can be given back."""
-    patch.setattr(ledger.refunds, "_check_amount", lambda session, ride, amount: None)
+    patch.setattr(ledger.refunds, "check_given_back", lambda *about: None)
 
 
 def a_second_click_tops_up_again(patch: pytest.MonkeyPatch) -> None:
@@ -231,6 +252,126 @@ def balances_drift(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LogWriter, "save", save)
 
 
+def caps_count_taps_as_they_arrive(patch: pytest.MonkeyPatch) -> None:
+    """A tap that comes late is put behind those that came before it."""
+    patch.setattr(History, "_added", lambda self, tap: self._after(tap))
+
+
+def late_taps_are_not_rated_again(patch: pytest.MonkeyPatch) -> None:
+    """A tap adds its own part and nothing that was charged before is put right."""
+    plain = ledger.pricing.rated_drafts
+
+    def only_the_ride(*facts: Any) -> Any:
+        yield next(plain(*facts))
+
+    patch.setattr(ledger.pricing, "rated_drafts", only_the_ride)
+
+
+def old_journeys_cost_what_the_new_feed_says(patch: pytest.MonkeyPatch) -> None:
+    """The newest feed counts as if it had always been in force."""
+    plain = FaresInForce._read
+
+    def newest_only(self: FaresInForce, session: Any) -> FareBook:
+        *_, newest = plain(self, session).rates
+        return FareBook.of(replace(newest.tables, effective=date.min))
+
+    patch.setattr(FaresInForce, "_read", newest_only)
+
+
+def holds_are_never_freed(patch: pytest.MonkeyPatch) -> None:
+    """A fare is charged in full, and what was held for it stays held."""
+    plain = ledger.fare_entries.moved
+
+    def keep_holding(amount: Money, held: Money, income: str) -> Any:
+        return plain(amount, held if held.minor > 0 else held - held, income)
+
+    patch.setattr(ledger.fare_entries, "moved", keep_holding)
+
+
+def who_left_keeps_a_hold(patch: pytest.MonkeyPatch) -> None:
+    """The account is settled, and what was held for its journey is forgotten."""
+    plain = ledger.erasure._settle
+    patch.setattr(ledger.erasure, "_settle", lambda left, held: plain(left, held - held))
+
+
+def days_close_at_midnight(patch: pytest.MonkeyPatch) -> None:
+    """A journey is taken for ended when the date changes, and not at half past four."""
+    plain = ledger.fares.position.closes_at
+
+    def early(end: Any, history: Any) -> Any:
+        return plain(end, history) - timedelta(hours=4, minutes=30)
+
+    patch.setattr(ledger.fares.position, "closes_at", early)
+
+
+def limits_of_a_child_are_an_adults(patch: pytest.MonkeyPatch) -> None:
+    """A rider's concession is forgotten by whoever reads the taps again."""
+    patch.setattr(Riders, "_concessions", lambda self, accounts: dict.fromkeys(accounts, ()))
+
+
+def a_message_again_is_money_again(patch: pytest.MonkeyPatch) -> None:
+    """A call that is settled is settled once more, under a new id."""
+    plain = ledger.processors.outbox.settle
+
+    def settle(here: Any, processor: str, call_id: str, outcome: Any) -> bool:
+        if plain(here, processor, call_id, outcome):
+            return True
+        with writing(here.engine) as session:
+            call = session.get(ProcessorCallRow, call_id)
+            if call is None or call.kind != "charge" or isinstance(outcome, Failed):
+                return False
+            writer = LogWriter(session, here.clock())
+            draft = ledger.processors.settling._settling(here, writer, call, processor)
+            if draft is not None:
+                writer.append(replace(draft, entry_id=str(uuid4())))
+            writer.save()
+        return True
+
+    patch.setattr(ledger.processors.outbox, "settle", settle)
+
+
+def who_does_not_hear_asks_under_a_new_key(patch: pytest.MonkeyPatch) -> None:
+    """An outcome that is not known is not asked about: the charge is made again."""
+    patch.setattr(ChargeOrder, "key", property(lambda self: str(uuid4())))
+    patch.setattr(ledger.processors.outbox, "_ask", lambda processor, order: NotThere())
+
+
+def a_line_again_is_a_payment(patch: pytest.MonkeyPatch) -> None:
+    """A report's second line about one payment is not told to anybody."""
+    plain = ledger.reconcile.run.find_differences
+
+    def find(*facts: Any) -> Any:
+        return [found for found in plain(*facts) if found.kind != "duplicate"]
+
+    patch.setattr(ledger.reconcile.run, "find_differences", find)
+
+
+def blocks_do_not_reach_the_gates(patch: pytest.MonkeyPatch) -> None:
+    """Whom staff blocked is not on the deny list."""
+    plain = ledger.standings._blocked
+
+    def in_debt_only(*facts: Any) -> Any:
+        return tuple(one for one in plain(*facts) if one.standing.reason == "overdraft")
+
+    patch.setattr(ledger.standings, "_blocked", in_debt_only)
+
+
+def the_card_of_who_left_stays(patch: pytest.MonkeyPatch) -> None:
+    """What the processor calls the rider is kept with the calls that were made."""
+    plain = ledger.erasure._unlink
+
+    def unlink(session: Any, account_id: str) -> None:
+        mine = table(ProcessorCallRow)
+        kept = session.execute(
+            select(mine.c.call_id, mine.c.customer).where(mine.c.account_id == account_id)
+        ).all()
+        plain(session, account_id)
+        for call_id, customer in kept:
+            session.execute(update(mine).where(mine.c.call_id == call_id).values(customer=customer))
+
+    patch.setattr(ledger.erasure, "_unlink", unlink)
+
+
 PLANTED: tuple[Plant, ...] = (
     outbox_emptied_before_the_answer,
     door_opens_before_the_tap_is_on_disk,
@@ -250,6 +391,18 @@ PLANTED: tuple[Plant, ...] = (
     who_passed_is_forgotten_at_a_restart,
     a_full_disk_is_not_noticed,
     balances_drift,
+    caps_count_taps_as_they_arrive,
+    late_taps_are_not_rated_again,
+    old_journeys_cost_what_the_new_feed_says,
+    holds_are_never_freed,
+    who_left_keeps_a_hold,
+    days_close_at_midnight,
+    limits_of_a_child_are_an_adults,
+    a_message_again_is_money_again,
+    who_does_not_hear_asks_under_a_new_key,
+    a_line_again_is_a_payment,
+    blocks_do_not_reach_the_gates,
+    the_card_of_who_left_stays,
 )
 
 FOUND_SOON: tuple[Plant, ...] = (
@@ -259,5 +412,10 @@ FOUND_SOON: tuple[Plant, ...] = (
     who_passed_is_forgotten_at_a_restart,
     a_full_disk_is_not_noticed,
     balances_drift,
+    caps_count_taps_as_they_arrive,
+    late_taps_are_not_rated_again,
+    old_journeys_cost_what_the_new_feed_says,
+    holds_are_never_freed,
+    a_message_again_is_money_again,
 )
 """Those whose first seed comes early; the long run looks for all."""

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import httpx
-import numpy as np
 
 import enrollment.erase
 import ledger.checkpoints
-from enrollment.gallery import data_key_name, move_gallery_version, seal_template
-from enrollment.store import signing_key_file
+import ledger.feeds
+from enrollment.rider_money import AccountShown
+from enrollment.store import Enrollment
+from facefare.rider_ledger import rider_money
 from facefare.server import create_app
-from facefare.setup import make_data
+from facefare.simulate.bank import Bank
 from facefare.simulate.crashes import Died, Fuse, arm
+from facefare.simulate.feed import CURRENCY, Prices, feed_files
+from facefare.simulate.founding import START, found, set_up_gate
 from facefare.simulate.gates import CityGate
 from facefare.simulate.network import Wire
+from facefare.simulate.steps import Crash
 from facefare.simulate.story import Size
 from facefare.simulate.truth import Rider, Truth
-from gate.identity import GateFile, load_identity, make_keys, save_identity
+from gate.identity import load_identity
+from ledger.fares.calendars import service_day
 from ledger.kept import CheckpointFile, CheckpointMoved
 from ledger.ledger import Ledger
-from models.access.gates import add_gate, provision_gate, revoke_gate
-from models.database import writing
-from models.faces.dlib_engine import DlibEngine
+from ledger.processors.webhooks import SIGNATURE_HEADER, webhooks
+from models.access.gates import revoke_gate
+from models.database import reading
 from models.log.notes import check_checkpoint
 from models.settings import DataDirectory
-from models.tables.riders import Consent, RiderStation, Template
+from models.tables.ledger import FareStateRow
 from models.tables.riders import Rider as RiderRow
-from models.wire.keys import base64url, load_signing_key, raw_public
 
-START = datetime(2026, 3, 28, 18, 0, tzinfo=UTC)  # the night in which European clocks change
-ORIGIN = "fares.example/city"
-STATION = "south"
 BACKUPS_MAX = 32
 
 
@@ -49,25 +49,36 @@ class City:
     def __init__(self, path: Path, size: Size) -> None:
         self.path, self.now, self.truth = path, START, Truth()
         self.data = DataDirectory(path / "data")
-        self.fuse = Fuse()
+        self.fuse = Fuse(lambda: self.truth.count("server killed at a write"))
+        self.bank = Bank(self.clock, self.truth)
         self._backups: list[Path] = []
-        make_data(self.data, "City", ORIGIN)
+        self._outside: sqlite3.Connection | None = None
+        founded = found(path, size.riders, size.gates)
+        self.truth.riders += founded.riders
         self._start_server()
-        self.wire = Wire(httpx.WSGITransport(self._app), self._restart_server)
-        self.riders = [self._enroll(number) for number in range(size.riders)]
-        self._named = 0
-        self.gates = [self.new_gate() for _ in range(size.gates)]
+        self.wire = Wire(httpx.WSGITransport(self._app), self._restart_server, self.truth)
+        self.gates = [self._gate(path / name) for name in founded.gates]
+        self._named = len(self.gates)
 
     def clock(self) -> datetime:
         """The true time."""
         return self.now
 
+    def later(self, seconds: float) -> None:
+        """Move the clock."""
+        self.now += timedelta(seconds=seconds)
+
     def _start_server(self) -> None:
         # gunicorn starts worker processes; here the application is started anew in this one.
         self._app = create_app(self.data, clock=self.clock)
         self.ledger: Ledger = self._app.extensions["ledger"]
-        self.enrollment = self._app.extensions["enrollment"]
-        arm(self.ledger.engine, self.fuse)
+        self.enrollment: Enrollment = self._app.extensions["enrollment"]
+        messages = webhooks(self.ledger, self.bank.processor)
+        self._app.register_blueprint(messages)
+        self._app.extensions["csrf"].exempt(messages)
+        self._money = rider_money(self.ledger, self.bank.processor)
+        for engine in (self.ledger.engine, self.enrollment.riders, self.enrollment.access):
+            arm(engine, self.fuse)
 
     def _restart_server(self) -> None:
         self.truth.say("    the server dies and starts again")
@@ -77,8 +88,18 @@ class City:
 
     def close(self) -> None:
         """Let go of the databases."""
+        if self._outside is not None:
+            self._outside.close()
+            self._outside = None
         for engine in (self.ledger.engine, self.enrollment.riders, self.enrollment.access):
             engine.dispose()
+
+    def from_outside(self) -> sqlite3.Connection:
+        """A connection of our own to the fares database as it lies on disk."""
+        if self._outside is None:
+            self._outside = sqlite3.connect(self.data.fares_db, isolation_level=None)
+            self._outside.row_factory = sqlite3.Row
+        return self._outside
 
     def use(self, work: Callable[[], object]) -> bool:
         """Let the server do something that is not a gate's request; False where it died of it."""
@@ -89,78 +110,24 @@ class City:
             return False
         return True
 
-    def _enroll(self, number: int) -> Rider:
-        """A rider with a made-up template; photographs have tests of their own."""
-        rider = Rider(number, f"R{number:05}", secrets.token_hex(16), f"Canary Name {number}")
-        self.enrollment.open_account(rider.account, "adult")
-        key = self.enrollment.vault.create(data_key_name(rider.rider_id))
-        vector = np.zeros(DlibEngine.dimensions, np.float32)
-        vector[number % DlibEngine.dimensions] = 1.0
-        with writing(self.enrollment.riders) as session:
-            session.add(
-                RiderRow(
-                    rider_id=rider.rider_id,
-                    account_id=rider.account,
-                    name=rider.name,
-                    category="adult",
-                    language="en",
-                    medium="face",
-                    status="active",
-                    created_at=self.now,
-                )
-            )
-            session.flush()
-            session.add(
-                Consent(
-                    rider_id=rider.rider_id,
-                    text_id="en-1",
-                    text_sha256="0" * 64,
-                    language="en",
-                    given_at=self.now,
-                    staff="ada",
-                )
-            )
-            session.add(
-                Template(
-                    rider_id=rider.rider_id,
-                    engine_id=DlibEngine.engine_id,
-                    sealed=seal_template(key, vector, rider.account, DlibEngine.engine_id),
-                    images=3,
-                    created_at=self.now,
-                    quality_note="",
-                )
-            )
-            session.add(RiderStation(rider_id=rider.rider_id, station=STATION))
-            move_gallery_version(session)
-        self.truth.riders.append(rider)
-        return rider
+    @contextmanager
+    def dying(self, crash: Crash, at_write: int = 1) -> Iterator[None]:
+        """The server dies at one of the writes it makes within, if it makes so many."""
+        self.fuse.light(crash, at_write)
+        try:
+            yield
+        finally:
+            self.fuse.light("")
 
-    def new_gate(self) -> CityGate:
-        """Set up one more gate through the register, with its own keys and an empty outbox."""
+    def _gate(self, directory: Path) -> CityGate:
+        return CityGate(load_identity(directory), self.wire, self.clock, self.truth)
+
+    def replace_gate(self, number: int) -> None:
+        """Set up a gate under a new name where the one with this number stood."""
         self._named += 1
         name, access = f"gate-{self._named}", self.enrollment.access
-        code = add_gate(access, name, STATION, "in", self.now)
-        directory = self.path / name
-        signing_key, box_key = make_keys(directory)
-        provision_gate(
-            access,
-            code,
-            raw_public(signing_key.public_key()),
-            raw_public(box_key.public_key()),
-            self.now,
-        )
-        enrollment_key = load_signing_key(signing_key_file(self.data)).public_key()
-        save_identity(
-            directory,
-            GateFile(
-                gate=name,
-                station=STATION,
-                direction="in",
-                server="https://city.example",
-                enrollment_key=base64url(raw_public(enrollment_key)),
-            ),
-        )
-        return CityGate(load_identity(directory), self.wire, self.clock, self.truth)
+        set_up_gate(self.path / name, name, number, self.data, access, self.clock)
+        self.gates[number] = self._gate(self.path / name)
 
     def revoke(self, gate: CityGate) -> None:
         """Stop trusting the gate's requests."""
@@ -172,12 +139,42 @@ class City:
         self._named += 1
         copy = self.path / f"clone-{self._named}"
         shutil.copytree(gate.identity.path, copy)
-        return CityGate(load_identity(copy), self.wire, self.clock, self.truth)
+        return self._gate(copy)
 
     def erase(self, rider: Rider) -> None:
         """The rider leaves at the desk."""
         enrollment.erase.erase_rider(self.enrollment, rider.rider_id)
-        rider.left_at = self.now
+
+    def is_listed(self, rider: Rider) -> bool:
+        """Does enrollment still know the rider?"""
+        with reading(self.enrollment.riders) as session:
+            return session.get(RiderRow, rider.rider_id) is not None
+
+    def held(self, account: str) -> int:
+        """What is held for the account's journey, in minor units."""
+        with reading(self.ledger.engine) as session:
+            state = session.get(FareStateRow, account)
+            return 0 if state is None else state.held_minor
+
+    def tell(self, body: bytes, signature: str) -> None:
+        """A message of the processor reaches the server."""
+        self.wire.hear("/api/v1/processor/webhook", body, {SIGNATURE_HEADER: signature})
+
+    def shown(self, rider: Rider) -> AccountShown:
+        """What the rider's own page says of the account."""
+        with self._app.test_request_context():
+            return self._money.account(rider.account)
+
+    def activate(self, prices: Prices) -> date:
+        """Put a feed in force from the next service day on which nobody has ridden yet."""
+        with reading(self.ledger.engine) as session:
+            zone = self.ledger.fares.book(session).zone
+            free = ledger.feeds.first_free_day(session, zone)
+        day = max(free, date.fromordinal(service_day(self.now, zone) + 1))
+        ledger.feeds.activate(
+            self.ledger.engine, feed_files(prices), day, CURRENCY, "finance", self.now
+        )
+        return day
 
     def publish(self) -> None:
         """Sign a checkpoint; an outsider takes a copy of what is published."""
@@ -232,8 +229,3 @@ class City:
 def new_id(number: int) -> str:
     """An entry's id from a number, so that a doubled form carries the same one."""
     return str(UUID(int=number, version=4))
-
-
-def later(city: City, seconds: float) -> None:
-    """Move the clock."""
-    city.now += timedelta(seconds=seconds)

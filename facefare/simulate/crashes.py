@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from facefare.simulate.story import Crash
+from facefare.simulate.steps import Crash
 
 
 class Died(BaseException):
@@ -21,19 +21,32 @@ class Died(BaseException):
 
 
 class Fuse:
-    """Burns once: at the next commit after it was lit."""
+    """Burns once: at the first commit after it was lit, or at a later one."""
 
-    def __init__(self) -> None:
-        self.lit: Crash = ""
+    def __init__(self, burnt: Callable[[], None] = lambda: None) -> None:
+        self._crash: Crash = ""
+        self._at_write, self._burnt = 1, burnt
+
+    @property
+    def lit(self) -> Crash:
+        """How it will burn; empty: it will not."""
+        return self._crash
+
+    def light(self, crash: Crash, at_write: int = 1) -> None:
+        """Burn at the ``at_write``-th commit from now on; an empty ``crash`` puts it out."""
+        self._crash, self._at_write = crash, at_write
 
     def around(self, commit: Callable[[], Any]) -> None:
         """Commit, or die in it."""
-        crash, self.lit = self.lit, ""
-        if crash == "before commit":
-            raise Died
-        commit()
+        self._at_write -= 1
+        if not self._crash or self._at_write > 0:
+            commit()
+            return
+        crash, self._crash = self._crash, ""
+        self._burnt()
         if crash == "after commit":
-            raise Died
+            commit()
+        raise Died
 
 
 def arm(engine: Engine, fuse: Fuse) -> None:
@@ -46,9 +59,10 @@ def arm(engine: Engine, fuse: Fuse) -> None:
 class Disk:
     """What a gate's disk does to its outbox: it may be full, and a power cut may hit it."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[str], None]) -> None:
         self.full = False
-        self.fuse = Fuse()
+        self.fuse = Fuse(lambda: count("gate killed at a write"))
+        self._count = count
 
     def connect(self, path: Any) -> sqlite3.Connection:
         """A connection to the outbox that lives on this disk."""
@@ -58,6 +72,7 @@ class Disk:
             def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
                 if sql == "COMMIT":
                     if disk.full:
+                        disk._count("disk full")
                         raise sqlite3.OperationalError("database or disk is full")
                     disk.fuse.around(lambda: super(OnDisk, self).execute(sql))
                     return self.cursor()

@@ -61,11 +61,12 @@ class CityGate:
         now: Callable[[], datetime],
         truth: Truth,
     ) -> None:
-        self.identity, self.disk = identity, Disk()
+        self.identity, self.disk = identity, Disk(truth.count)
         self.skew = timedelta()
         self.revoked = False
         self._wire, self._now, self._truth = wire, now, truth
-        self.refreshed_at: datetime | None = None
+        self.refreshed_step = -1  # when it last heard from the server
+        self.heard = False  # whether it may know of new answers
         self._tracks = 0
         self.start()
 
@@ -128,6 +129,7 @@ class CityGate:
         if not known or self.blocked is None:
             return Refuse(NOT_IN_GALLERY)
         if rider.account in self.blocked:
+            self._truth.count("blocked rider refused at a gate")
             return Refuse(self.blocked[rider.account])
         assert isinstance(self.gallery, GallerySnapshot)
         evidence = Evidence(
@@ -148,6 +150,8 @@ class CityGate:
             return made[-1]
 
         lit = self.disk.fuse.lit
+        if self.skew:
+            self._truth.count("passage with a wrong clock")
         try:
             tap = self.outbox.append(build, self.identity.signing_key)
         except Died:
@@ -172,19 +176,14 @@ class CityGate:
         )
 
     def _passed(self, tap: Tap, *, opened: bool) -> None:
-        passage = Passage(
-            tap.tap_id,
-            tap.account,
-            self.box,
-            opened,
-            at_s=self._frame_s(),
-            skew_s=self.skew.total_seconds(),
-        )
+        at_s, skew_s = self._frame_s(), self.skew.total_seconds()
+        passage = Passage(tap, self.box, opened, at_s, skew_s)
         self._truth.passages[tap.tap_id] = passage
         self._truth.say(f"    {self.name} {'opens' if opened else 'dies with'} {tap.tap_id}")
 
     def deliver(self) -> bool:
         """Send one batch; False where that failed, for whatever reason the gate was told."""
+        self.heard = True
         try:
             sync.deliver(self.outbox, self.client)
         except (FacefareError, sqlite3.Error) as error:
@@ -202,7 +201,7 @@ class CityGate:
         except FacefareError as error:
             self._truth.say(f"    {self.name} cannot refresh: {error}")
             return False
-        self.refreshed_at = self._now()
+        self.refreshed_step = self._truth.steps
         return True
 
     def waiting(self) -> list[str]:

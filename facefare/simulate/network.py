@@ -12,29 +12,39 @@ from collections.abc import Callable
 import httpx
 
 from facefare.simulate.crashes import Died
-from facefare.simulate.story import Trouble
+from facefare.simulate.steps import Trouble
+from facefare.simulate.truth import Truth
 
 SEEN_MAX = 200
+
+Delayed = tuple[int, httpx.Request]
+"""A request on its way, and how many had been sent by then."""
 
 
 class Wire(httpx.BaseTransport):
     """The network of the city. ``trouble`` befalls the next request, then all is well again."""
 
-    def __init__(self, server: httpx.WSGITransport, on_crash: Callable[[], None]) -> None:
-        self.server = server
+    def __init__(
+        self, server: httpx.WSGITransport, on_crash: Callable[[], None], truth: Truth
+    ) -> None:
+        self.server, self._truth = server, truth
         self.trouble: Trouble = ""
         self.answered: list[httpx.Request] = []
-        self._delayed: list[httpx.Request] = []
+        self._sent = 0
+        self._delayed: list[Delayed] = []
         self._crashed = on_crash
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request to the server, as the trouble of the moment allows."""
         request.read()
+        self._sent += 1
         trouble, self.trouble = self.trouble, ""
+        if trouble:
+            self._truth.count(trouble)
         if trouble == "request lost":
             raise httpx.ConnectError("the network is gone", request=request)
         if trouble == "delayed":
-            self._delayed.append(_copy(request))
+            self._delayed.append((self._sent, _copy(request)))
             raise httpx.ReadTimeout("no answer came in time", request=request)
         response = self._serve(request)
         if trouble == "doubled":
@@ -43,10 +53,16 @@ class Wire(httpx.BaseTransport):
             raise httpx.ReadTimeout("no answer came in time", request=request)
         return response
 
-    def deliver_late(self) -> None:
-        """Let everything arrive that was on its way; nobody waits for the answers any more."""
+    def under_way(self) -> list[Delayed]:
+        """Take the requests that are still on their way."""
         late, self._delayed = self._delayed, []
-        for request in late:
+        return late
+
+    def arrive(self, late: list[Delayed]) -> None:
+        """Let late requests arrive; nobody waits for the answers any more."""
+        for sent, request in late:
+            if self._sent > sent:
+                self._truth.count("reordered")
             self.replay(request)
 
     def replay(self, request: httpx.Request) -> httpx.Response | None:
@@ -55,6 +71,14 @@ class Wire(httpx.BaseTransport):
             return self._serve(_copy(request))
         except httpx.TransportError:
             return None
+
+    def hear(self, path: str, body: bytes, headers: dict[str, str]) -> None:
+        """Carry somebody else's request, which is no gate's and may be sent again."""
+        request = httpx.Request("POST", f"http://localhost{path}", content=body, headers=headers)
+        try:
+            self.server.handle_request(request).read()
+        except Died:
+            self._crashed()
 
     def _serve(self, request: httpx.Request) -> httpx.Response:
         try:

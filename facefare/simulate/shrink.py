@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from facefare.simulate.story import Step
+from facefare.simulate.steps import Step
 
 
 def shrink(

@@ -1,164 +1,55 @@
 """Stories: a seed becomes a list of steps.
 
-Each step says how much later it happens and carries everything that is chance in it, such as
-at which write a process dies. What a step finds in the city depends on the steps before it;
-what it is does not.
+A seed also chooses what its story is about: some have payments by card, some a change of
+fares, so that one story stays short and all of them together leave nothing out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from random import Random
-from typing import ClassVar, Literal
+from typing import Any
 
-Crash = Literal["", "before commit", "after commit"]
-"""When a process dies: just before a transaction is durable, or just after."""
+from facefare.simulate.feed import place_of
+from facefare.simulate.steps import (
+    AutoTopUp,
+    Block,
+    CardRefund,
+    CardTopUp,
+    ChangeFeed,
+    Clone,
+    CorruptOutbox,
+    Crash,
+    Deliver,
+    DiskFull,
+    Dispute,
+    EndOfDay,
+    Failover,
+    Holiday,
+    Leave,
+    Messages,
+    ProcessorTrouble,
+    Publish,
+    Refresh,
+    Refund,
+    Replay,
+    Revoke,
+    Ride,
+    Skew,
+    Step,
+    Tick,
+    TopUp,
+    Trouble,
+    Walk,
+)
 
-Trouble = Literal["", "request lost", "reply lost", "doubled", "delayed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that happens ``after_s`` seconds after the step before."""
-
-    after_s: float
-    fault: ClassVar[str] = ""  # the kind of fault this step belongs to; empty: ordinary life
-
-    def words(self) -> str:
-        """One line of the story."""
-        facts = ", ".join(
-            f"{f.name} {getattr(self, f.name)}"
-            for f in fields(self)[1:]
-            if getattr(self, f.name) not in ("", None, False)
-        )
-        return f"+{self.after_s:g} s  {type(self).__name__}" + (f": {facts}" if facts else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Walk(Step):
-    """A rider stands at a gate until it opens or says why not."""
-
-    gate: int
-    rider: int
-    crash: Crash = ""  # the gate dies while it writes the tap
-    turns_round: bool = False  # and comes back within half a minute
-
-
-@dataclass(frozen=True, slots=True)
-class Deliver(Step):
-    """A gate sends what waits in its outbox."""
-
-    gate: int
-    trouble: Trouble = ""
-    server_crash: Crash = ""
-    gate_crash: Crash = ""  # the gate dies while it writes the answers down
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh(Step):
-    """A gate asks for gallery and deny list."""
-
-    gate: int
-    trouble: Trouble = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TopUp(Step):
-    """A rider pays at the desk; a form sent twice carries the same id."""
-
-    rider: int
-    minor: int
-    doubled: bool = False
-    server_crash: Crash = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Refund(Step):
-    """Staff refund a share of one of a rider's rides, now and then twice."""
-
-    rider: int
-    ride: int
-    percent: int
-    doubled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Leave(Step):
-    """A rider leaves and is erased, perhaps in the middle of a journey."""
-
-    rider: int
-    fault: ClassVar[str] = "erasure"
-
-
-@dataclass(frozen=True, slots=True)
-class Publish(Step):
-    """The server signs a checkpoint; an outsider keeps a copy."""
-
-    crash: Crash = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Skew(Step):
-    """A gate's clock jumps."""
-
-    gate: int
-    seconds: int
-    fault: ClassVar[str] = "clocks"
-
-
-@dataclass(frozen=True, slots=True)
-class DiskFull(Step):
-    """A gate's disk is full from now on, or has room again."""
-
-    gate: int
-    full: bool
-    fault: ClassVar[str] = "disks"
-
-
-@dataclass(frozen=True, slots=True)
-class CorruptOutbox(Step):
-    """Pages of a gate's outbox turn to noise; staff find out and set the gate up anew."""
-
-    gate: int
-    noise: int
-    fault: ClassVar[str] = "disks"
-
-
-@dataclass(frozen=True, slots=True)
-class Clone(Step):
-    """Somebody copies a gate's whole disk and lets riders through with the copy."""
-
-    gate: int
-    rider: int
-    fault: ClassVar[str] = "clones"
-
-
-@dataclass(frozen=True, slots=True)
-class Revoke(Step):
-    """Staff revoke a gate and set it up again under a new name."""
-
-    gate: int
-    fault: ClassVar[str] = "clones"
-
-
-@dataclass(frozen=True, slots=True)
-class Failover(Step):
-    """The database is replaced by a copy made ``steps_back`` steps ago, then put right."""
-
-    steps_back: int
-    fault: ClassVar[str] = "failover"
-
-
-@dataclass(frozen=True, slots=True)
-class Replay(Step):
-    """Somebody sends one of the requests seen on the wire once more."""
-
-    request: int
-    fault: ClassVar[str] = "network"
-
-
-FAULTS = ("network", "crashes", "clocks", "disks", "clones", "failover", "erasure")
+FAULTS = (
+    "network", "crashes", "clocks", "disks", "clones", "failover", "erasure", "payments", "feeds",
+)  # fmt: skip
+DAY_S = 86_400
+CARDS_SHARE, FEEDS_SHARE, HOLIDAY_SHARE = 0.5, 0.4, 0.15
+"""How many of the stories have payments by card, new fares, and a holiday."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +57,9 @@ class Size:
     """How large a city and how long its story: ``steps`` per day."""
 
     days: int = 1
-    gates: int = 3
+    gates: int = 4
     riders: int = 5
-    steps: int = 60
+    steps: int = 50
 
 
 Make = Callable[[Random, Size, float], Step]
@@ -179,18 +70,30 @@ def tell(seed: int, size: Size, faults: Iterable[str] = FAULTS) -> list[Step]:
     # S311: a story, not a secret
     random = Random(seed)  # noqa: S311
     chosen = frozenset(faults)
-    kinds = [(make, weight) for make, weight, fault in _KINDS if not fault or fault in chosen]
+    about = _KINDS + (_CARDS if random.random() < CARDS_SHARE else ())
+    kinds = [(make, weight) for make, weight, fault in about if not fault or fault in chosen]
     makes, weights = zip(*kinds, strict=True)
     count = size.days * size.steps
-    pause_s = 86_400 * size.days / count
+    pause_s = DAY_S * size.days / count
     story: list[Step] = [
         TopUp(1.0, rider, random.choice((0, 200, 500, 2000))) for rider in range(size.riders)
     ]
+    story += [Refresh(1.0, gate) for gate in range(size.gates)]
     for _ in range(count):
         after_s = round(random.expovariate(1 / pause_s), 1)
-        step = random.choices(makes, weights)[0](random, size, after_s)
-        story.append(step if "crashes" in chosen else _calm(step))
-    return story
+        story.append(random.choices(makes, weights)[0](random, size, after_s))
+    for place, step in _once(random, count, chosen):
+        story.insert(len(story) - place, step)
+    return [_without(step, chosen) for step in story]
+
+
+def _once(random: Random, count: int, chosen: frozenset[str]) -> Iterator[tuple[int, Step]]:
+    """What happens at most once in a story, and how many steps before its end."""
+    feeds, holiday = random.random() < FEEDS_SHARE, random.random() < HOLIDAY_SHARE
+    if feeds and "feeds" in chosen:
+        yield random.randrange(count * 2 // 3, count), ChangeFeed(1.0)
+    if holiday:
+        yield random.randrange(count // 2), Holiday(random.choice((2, 4, 5)) * DAY_S)
 
 
 def _gate(random: Random, size: Size) -> int:
@@ -198,7 +101,8 @@ def _gate(random: Random, size: Size) -> int:
 
 
 def _rider(random: Random, size: Size) -> int:
-    return random.randrange(size.riders)
+    """Some ride much more than others."""
+    return min(random.randrange(size.riders), random.randrange(size.riders))
 
 
 def _crash(random: Random, share: float) -> Crash:
@@ -207,10 +111,18 @@ def _crash(random: Random, share: float) -> Crash:
     return random.choice(("before commit", "after commit"))
 
 
+def _at_write(random: Random) -> int:
+    return random.choice((1, 1, 2, 2, 3, 4))
+
+
 def _trouble(random: Random, share: float) -> Trouble:
     if random.random() >= share:
         return ""
     return random.choice(("request lost", "reply lost", "doubled", "delayed"))
+
+
+def _processor_trouble(random: Random) -> ProcessorTrouble:
+    return random.choice(("none", "none", "lose_reply", "delay", "lose_order"))
 
 
 def _walk(random: Random, size: Size, after_s: float) -> Step:
@@ -220,19 +132,33 @@ def _walk(random: Random, size: Size, after_s: float) -> Step:
                 crash, random.random() < 0.1)  # fmt: skip
 
 
+def _ride(random: Random, size: Size, after_s: float) -> Step:
+    """A habit: in where the rider lives or works, out at the other end, now and then on by bus."""
+    rider, numbers = _rider(random, size), range(size.gates)
+    ins = [n for n in numbers if (place_of(n).network, place_of(n).direction) == ("metro", "in")]
+    outs = [n for n in numbers if place_of(n).direction == "out"] or ins
+    buses = [n for n in numbers if place_of(n).network == "bus"]
+    start = ins[rider % len(ins)]
+    ends = [n for n in outs if place_of(n).stop != place_of(start).stop] or outs
+    minutes = random.choice((8, 20, 20, 35, 100))
+    bus = random.choice(buses) if buses and random.random() < 0.3 else None
+    return Ride(after_s / 2, rider, start, random.choice(ends), minutes, bus)
+
+
 def _deliver(random: Random, size: Size, after_s: float) -> Step:
     return Deliver(
         min(after_s, 30.0),
         _gate(random, size),
         _trouble(random, 0.4),
-        _crash(random, 0.15),
-        _crash(random, 0.15),
+        _crash(random, 0.07),
+        _crash(random, 0.1),
+        random.choice((1, 2)),
     )
 
 
 def _top_up(random: Random, size: Size, after_s: float) -> Step:
     return TopUp(after_s, _rider(random, size), random.randrange(1, 3000), random.random() < 0.3,
-                 _crash(random, 0.2))  # fmt: skip
+                 _crash(random, 0.1))  # fmt: skip
 
 
 def _refund(random: Random, size: Size, after_s: float) -> Step:
@@ -240,39 +166,86 @@ def _refund(random: Random, size: Size, after_s: float) -> Step:
                   random.choice((50, 100, 100, 150)), random.random() < 0.5)  # fmt: skip
 
 
+def _leave(random: Random, size: Size, after_s: float) -> Step:
+    through = _gate(random, size) if random.random() < 0.7 else None
+    return Leave(after_s, _rider(random, size), through, _crash(random, 0.4), _at_write(random))
+
+
 def _skew(random: Random, size: Size, after_s: float) -> Step:
     seconds = random.choice((-3600, -600, -20, -1, 0, 0, 0, 1, 20, 600, 3600))
     return Skew(after_s, _gate(random, size), seconds)
 
 
-_KINDS: tuple[tuple[Make, int, str], ...] = (
-    (_walk, 40, ""),
-    (_deliver, 25, ""),
-    (lambda r, s, t: Refresh(min(t, 60.0), _gate(r, s), _trouble(r, 0.2)), 12, ""),
+def _corrupt(random: Random, size: Size, after_s: float) -> Step:
+    page = random.randrange(1, 8) if random.random() < 0.5 else None
+    return CorruptOutbox(after_s, _gate(random, size), random.randrange(2**16), page)
+
+
+def _card_top_up(random: Random, size: Size, after_s: float) -> Step:
+    minor, trouble = random.randrange(100, 3000), _processor_trouble(random)
+    crash = _crash(random, 0.12)
+    return CardTopUp(min(after_s, 60.0), _rider(random, size), minor, trouble, crash,
+                     _at_write(random))  # fmt: skip
+
+
+def _auto(random: Random, size: Size, after_s: float) -> Step:
+    return AutoTopUp(min(after_s, 60.0), _rider(random, size), 500, random.choice((700, 1500)))
+
+
+def _card_refund(random: Random, _size: Size, after_s: float) -> Step:
+    percent, trouble = random.choice((50, 100)), _processor_trouble(random)
+    return CardRefund(min(after_s, 60.0), random.randrange(20), percent, trouble)
+
+
+def _messages(random: Random, _size: Size, after_s: float) -> Step:
+    picks = tuple(random.randrange(1000) for _ in range(random.choice((1, 2, 4))))
+    return Messages(min(after_s, 120.0), picks, _crash(random, 0.08), _at_write(random))
+
+
+def _end_of_day(random: Random, _size: Size, after_s: float) -> Step:
+    lose, double = (random.randrange(20) if random.random() < 0.4 else None for _ in range(2))
+    return EndOfDay(after_s, lose, double, _crash(random, 0.1), _at_write(random))
+
+
+_KINDS: tuple[tuple[Make, float, str], ...] = (
+    (_walk, 18, ""),
+    (_ride, 24, ""),
+    (_deliver, 24, ""),
+    (lambda r, s, t: Refresh(min(t, 60.0), _gate(r, s), _trouble(r, 0.2)), 10, ""),
+    (lambda r, _s, t: Tick(min(t, 60.0), _crash(r, 0.1), _at_write(r)), 5, ""),
     (_top_up, 4, ""),
     (_refund, 4, ""),
-    (lambda _r, _s, t: Publish(min(t, 5.0), _crash(_r, 0.2)), 8, ""),
-    (lambda r, s, t: Leave(t, _rider(r, s)), 1, "erasure"),
+    (lambda r, s, t: Block(t, _rider(r, s)), 2, ""),
+    (lambda r, _s, t: Publish(min(t, 5.0), _crash(r, 0.1)), 7, ""),
+    (_leave, 1, "erasure"),
     (_skew, 2, "clocks"),
     (lambda r, s, t: DiskFull(t, _gate(r, s), r.random() < 0.5), 2, "disks"),
-    (lambda r, s, t: CorruptOutbox(t, _gate(r, s), r.randrange(2**16)), 1, "disks"),
+    (_corrupt, 0.7, "disks"),
     (lambda r, s, t: Clone(t, _gate(r, s), _rider(r, s)), 1, "clones"),
-    (lambda r, s, t: Revoke(t, _gate(r, s)), 1, "clones"),
-    (lambda r, _s, t: Failover(t, r.randrange(1, 30)), 1, "failover"),
+    (lambda r, s, t: Revoke(t, _gate(r, s)), 0.7, "clones"),
+    (lambda r, _s, t: Failover(t, r.randrange(1, 30)), 0.8, "failover"),
     (lambda r, _s, t: Replay(min(t, 20.0), r.randrange(10_000)), 2, "network"),
 )
+_CARDS: tuple[tuple[Make, float, str], ...] = (
+    (_card_top_up, 7, ""),
+    (_auto, 2, ""),
+    (_card_refund, 2, ""),
+    (lambda r, _s, t: Dispute(min(t, 60.0), r.randrange(20)), 2, "payments"),
+    (_messages, 4, ""),
+    (_end_of_day, 3, ""),
+)
+_AT_THE_PROCESSOR = (CardTopUp, CardRefund, EndOfDay)
 
 
-def _calm(step: Step) -> Step:
-    """The same step without a process that dies in it."""
-    match step:
-        case Walk():
-            return Walk(step.after_s, step.gate, step.rider, "", step.turns_round)
-        case Deliver():
-            return Deliver(step.after_s, step.gate, step.trouble)
-        case TopUp():
-            return TopUp(step.after_s, step.rider, step.minor, step.doubled)
-        case Publish():
-            return Publish(step.after_s)
-        case _:
-            return step
+def _without(step: Step, chosen: frozenset[str]) -> Step:
+    """The same step without the faults that were not asked for."""
+    plain: dict[str, Any] = {}
+    if "crashes" not in chosen:
+        plain |= {"crash": "", "server_crash": "", "gate_crash": ""}
+    if isinstance(step, _AT_THE_PROCESSOR):
+        if "payments" not in chosen:
+            plain |= {"trouble": "none", "lose": None, "double": None}
+    elif "network" not in chosen:
+        plain |= {"trouble": ""}
+    mine = {field.name for field in fields(step)}
+    return replace(step, **{name: value for name, value in plain.items() if name in mine})
