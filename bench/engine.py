@@ -25,7 +25,7 @@ from rich.progress import Progress
 
 from bench.figures import Figure, answer, figure
 from enrollment.photos import read_photo
-from gate.camera import recorded
+from gate.clips import recorded
 from gate.decision import FRAMES_MIN
 from models.faces.dlib_engine import (
     DlibEngine,

@@ -29,7 +29,8 @@ from bench.gate_peer import clip_figures
 from bench.gate_station import Stopwatch, gallery_of, make_gate, make_loop
 from bench.liveness_recordings import clip_paths
 from bench.walkups import FPS, HEIGHT, WIDTH, Walk, nobody, walked
-from gate.camera import FRAME_AGE_S_MAX, Camera, PlayedClip, recorded
+from gate.camera import FRAME_AGE_S_MAX, Camera
+from gate.clips import PlayedClip, recorded
 from gate.identity import GateIdentity
 from gate.liveness.choices import make_check
 from gate.liveness.thresholds import SHIPPED
@@ -37,6 +38,7 @@ from gate.loop import GateLoop
 from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Face, Frame
 from models.faces.quality import assess
+from models.faces.runtime import multiply_on_one_thread
 
 ENROLLED = 10_000
 MINUTES = 1.0
@@ -73,8 +75,8 @@ class Rider:
 class Passages:
     """What happened, for every walk-up of the clip."""
 
+    began_s: list[float] = field(default_factory=list)
     usable_s: list[float] = field(default_factory=list)  # when each one's face was usable first
-    opened: list[tuple[float, str]] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
 
 
@@ -83,6 +85,7 @@ def run(
 ) -> dict[str, Any]:
     """Measure for ``minutes`` on one core; ``data_dir`` holds ``clips`` and ``models``."""
     cv2.setNumThreads(1)
+    multiply_on_one_thread()
     engine = DlibEngine.load(detect_side_max=DETECT_SIDE_MAX_PX)
     steps = progress.add_task("gate", total=5) if progress else None
 
@@ -154,7 +157,8 @@ def _clip(
         for frame in shown:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
-    return path, Passages(_usable_from(engine, identity, path, spans), owners=owners)
+    began = [first / FPS for first, _ in spans]
+    return path, Passages(began, _usable_from(engine, identity, path, spans), owners)
 
 
 def _usable_from(
@@ -276,13 +280,18 @@ def _decode_s(clip: Path) -> float:
 
 
 def _matched(passages: Passages, opened: list[tuple[float, str]]) -> tuple[list[float], int]:
-    """How long each rider waited, and how many doors opened for somebody else."""
+    """How long each rider waited, and how many doors opened for somebody else.
+
+    A gate may know a face a frame before the search that says when it was usable: no wait.
+    """
     waited, wrong = [], 0
-    ends = [*passages.usable_s[1:], np.inf]
-    for usable_s, end_s, owner in zip(passages.usable_s, ends, passages.owners, strict=True):
-        mine = [(at_s, who) for at_s, who in opened if usable_s <= at_s < end_s]
+    ends = [*passages.began_s[1:], np.inf]
+    for began_s, end_s, usable_s, owner in zip(
+        passages.began_s, ends, passages.usable_s, passages.owners, strict=True
+    ):
+        mine = [(at_s, who) for at_s, who in opened if began_s <= at_s < end_s]
         wrong += sum(who != owner for _, who in mine)
-        waited += [at_s - usable_s for at_s, who in mine if who == owner][:1]
+        waited += [max(0.0, at_s - usable_s) for at_s, who in mine if who == owner][:1]
     return waited, wrong
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from bench.figures import Figure, figure
 from bench.gate_station import Stopwatch, gallery_of, make_gate, make_loop
 from enrollment.photos import read_photo
-from gate.camera import recorded
+from gate.clips import recorded
 from gate.liveness.choices import make_check
 from gate.liveness.thresholds import SHIPPED
 from models.faces.dlib_engine import DlibEngine

@@ -31,12 +31,12 @@ from bench.liveness_recordings import (
     segments,
 )
 from bench.liveness_webcam import webcam_figures
-from gate.camera import recorded
+from gate.clips import recorded
 from gate.liveness.measuring import follow, is_live, reached
-from gate.liveness.minifasnet import LivenessPair
 from gate.liveness.rigid import Rigidity, view_of
 from gate.liveness.thresholds import SHIPPED, LivenessThreshold, calibrate
 from models.faces.dlib_engine import DlibEngine
+from models.faces.liveness_pair import LivenessPair
 from models.faces.tracking import Tracker
 
 STILLS = 100

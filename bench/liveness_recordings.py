@@ -18,12 +18,13 @@ from PIL import Image, ImageSequence
 
 from bench.liveness_attacks import FPS, draw_manner, still_clip
 from bench.liveness_cues import ListeningRigidity
-from gate.camera import TimedFrame, recorded
+from gate.clips import recorded
+from gate.frames import TimedFrame
 from gate.liveness.measuring import History, follow, is_live, reached
-from gate.liveness.minifasnet import LivenessPair
 from gate.liveness.thresholds import LivenessThreshold, LiveTrack
 from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Frame, as_frame
+from models.faces.liveness_pair import LivenessPair
 
 CLIP_S = 3.4
 SEGMENT_S = 3.4

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gate.camera import TimedFrame
+from gate.frames import TimedFrame
 from models.faces.engine import Box, Frame
 
 WIDTH, HEIGHT, FPS = 640, 480, 30

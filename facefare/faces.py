@@ -12,7 +12,6 @@ import click
 from rich.progress import Progress, TaskID
 
 from enrollment.photos import PhotoRefused, read_photo
-from gate.liveness.minifasnet import PAIR, LivenessPair
 from models.errors import FacefareError
 from models.faces.cards import (
     DetectorCard,
@@ -26,6 +25,7 @@ from models.faces.cards import (
 from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Engine, Face, Frame
 from models.faces.errors import ModelFileError
+from models.faces.liveness_pair import PAIR, LivenessPair
 from models.faces.onnx_engine import OnnxEngine, find_engine_cards
 from models.faces.operating_points import NoOperatingPoint, shipped_table
 from models.faces.quality import ENROLLMENT_LIMITS, GATE_LIMITS, Quality, assess

@@ -1,9 +1,8 @@
-"""Where frames come from: a clip, a folder of pictures, or a camera.
+"""The newest frame of a camera.
 
-A clip is read frame by frame, at its own times. A camera is read by a thread that keeps
-only the newest frame: a gate that falls behind must look at the rider who is there now,
-not at the one of two seconds ago. A clip can also be played like a camera, and loses the
-same frames. Frames are RGB and contiguous, upright, and cut to the region that is looked at.
+It is read by a thread that keeps only the newest frame: a gate that falls behind must look
+at the rider who is there now, not at the one of two seconds ago. A camera that goes away is
+tried again and again, and what is wrong with its pictures has a name.
 """
 
 from __future__ import annotations
@@ -12,17 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import cv2
-import numpy as np
 
-from gate.errors import CameraError
+from gate.clips import PlayedClip
+from gate.frames import STRAIGHT, Mount, TimedFrame
 from gate.picture import CameraFault, PictureJudge
-from models.faces.engine import Frame
 
 FRAME_AGE_S_MAX = 0.25
 LOST_AFTER_S = 2.0
@@ -31,90 +27,8 @@ LOST_AFTER_S = 2.0
 RECONNECT_S_MIN = 0.5
 RECONNECT_S_MAX = 10.0
 ANSWER_MS_MAX = 5000
-FOLDER_FPS = 5.0
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-
-_TURNS = {
-    90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TimedFrame:
-    """A frame and when it was taken, in seconds from the source's own start."""
-
-    frame: Frame
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """How the camera hangs: ``rotation`` in degrees clockwise makes its picture upright.
-
-    ``region`` is the part of the upright picture that is looked at, as shares of it: left,
-    top, right, bottom.
-    """
-
-    rotation: int = 0
-    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-
-    def upright(self, picture: cv2.typing.MatLike) -> Frame:
-        """The frame the gate looks at, from the camera's BGR ``picture``."""
-        if self.rotation:
-            picture = cv2.rotate(picture, _TURNS[self.rotation])
-        rows, columns = picture.shape[:2]
-        left, top, right, bottom = self.region
-        inside = picture[
-            round(top * rows) : round(bottom * rows), round(left * columns) : round(right * columns)
-        ]
-        return np.ascontiguousarray(cv2.cvtColor(inside, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-STRAIGHT = Mount()
-
-
-def recorded(source: Path, mount: Mount = STRAIGHT) -> Iterator[TimedFrame]:
-    """Every frame of a clip, or every picture of a folder in the order of their names.
-
-    Raises ``CameraError`` where there is none.
-    """
-    if source.is_dir():
-        return _folder(source, mount)
-    if not source.is_file():
-        raise CameraError(f"there is no clip or picture folder at {source}; check the path")
-    return _clip(source, mount)
-
-
-def _clip(path: Path, mount: Mount) -> Iterator[TimedFrame]:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
-        number = 0
-        while True:
-            good, picture = capture.read()
-            if not good:
-                break
-            yield TimedFrame(mount.upright(picture), number / fps)
-            number += 1
-        if number == 0:
-            raise CameraError(f"{path} holds no pictures that can be read; is it a video file?")
-    finally:
-        capture.release()
-
-
-def _folder(path: Path, mount: Mount) -> Iterator[TimedFrame]:
-    pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    if not pictures:
-        raise CameraError(f"the folder {path} holds no pictures")
-    for number, file in enumerate(pictures):
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise CameraError(f"{file} is not a picture that can be read")
-        yield TimedFrame(mount.upright(picture), number / FOLDER_FPS)
 
 
 def _without_password(source: str) -> str:
@@ -131,46 +45,6 @@ class Source(Protocol):
     def read(self) -> tuple[bool, cv2.typing.MatLike]: ...
 
     def release(self) -> None: ...
-
-
-class PlayedClip:
-    """Gives a clip's frames to the reader when a camera would have taken them.
-
-    ``began_s`` is when the clip's first frame was due, in seconds of ``monotonic``.
-    """
-
-    def __init__(self, path: Path, from_s: float = 0.0, to_s: float = float("inf")) -> None:
-        if not path.is_file():
-            raise CameraError(f"there is no clip at {path}; check the path")
-        self.path = path
-        self._capture = cv2.VideoCapture(str(path))
-        self._fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
-        self._number = 0
-        self._to_s = to_s
-        self.began_s: float | None = None
-        self._skip_to(from_s)
-
-    def read(self) -> tuple[bool, cv2.typing.MatLike]:
-        """Decode the next frame and wait for its moment, as a camera does for the light."""
-        if self._number / self._fps >= self._to_s:
-            return False, _NO_PICTURE
-        good, picture = self._capture.read()
-        if self.began_s is None:
-            self.began_s = time.monotonic() - self._number / self._fps
-        due_s = self.began_s + self._number / self._fps
-        self._number += 1
-        time.sleep(max(0.0, due_s - time.monotonic()))
-        return good, picture
-
-    def release(self) -> None:
-        self._capture.release()
-
-    def _skip_to(self, from_s: float) -> None:
-        while self._number / self._fps < from_s and self._capture.grab():
-            self._number += 1
-
-
-_NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
 class Camera:

@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from gate import client, run
-from gate.camera import recorded
+from gate.clips import recorded
 from gate.doctor import doctor
+from gate.eyes import load_engine, load_eyes
 from gate.health import checks, look
 from gate.identity import (
     GateFile,
@@ -25,13 +26,13 @@ from gate.identity import (
 )
 from gate.liveness.choices import CHOICES, chosen_check
 from gate.liveness.measuring import Calibration, History, calibrated, follow, judged
-from gate.liveness.minifasnet import LivenessPair
 from gate.liveness.rigid import Rigidity
 from gate.liveness.thresholds import load_threshold, save_threshold
 from gate.logs import set_up as set_up_logs
 from gate.outbox import Outbox
 from gate.release import release_command
 from models.errors import FacefareError
+from models.faces.liveness_pair import LivenessPair
 from models.options import models_option
 from models.wire.keys import base64url, raw_public
 
@@ -116,7 +117,7 @@ def replay(
     """Run the gate on a recorded CLIP or a folder of pictures."""
     identity = load_identity(directory)
     _announce(identity, liveness)
-    eyes = run.load_eyes(identity, liveness, models)
+    eyes = load_eyes(identity, liveness, models)
     _finish(run.replay(identity, clip, sys.stderr, drain_s, from_s, to_s, eyes, realtime), as_json)
 
 
@@ -137,7 +138,7 @@ def run_(
         identity,
         camera or identity.file.camera.source,
         sys.stderr,
-        lambda: run.load_eyes(identity, liveness, models),
+        lambda: load_eyes(identity, liveness, models),
     )
     if summary is not None:
         _finish(summary, as_json)
@@ -175,7 +176,7 @@ def _histories(identity: GateIdentity, clips: tuple[Path, ...], models: Path) ->
         return []
     choice = identity.file.policy.liveness
     pair = LivenessPair.load(models) if choice in ("full", "pair") else None
-    rigidity, engine, mount = Rigidity(), run.load_engine(), run.mount_of(identity)
+    rigidity, engine, mount = Rigidity(), load_engine(), run.mount_of(identity)
     histories: list[History] = []
     for clip in clips:
         frames = recorded(clip, mount)

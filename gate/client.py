@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -69,6 +70,7 @@ class Client:
         self._news_wait_s = news_wait_s
         self._http = httpx.Client(base_url=server, timeout=TIMEOUT_S, transport=transport)
         self._newest = -1  # the gallery version that the server last called the newest
+        self._listed = -1  # the version of the deny list that the server told last
         self._closed = threading.Event()
 
     def close(self) -> None:
@@ -103,16 +105,24 @@ class Client:
             self._closed.wait(NEWS_PAUSE_S)
         return None
 
-    def blocked_accounts(self) -> dict[str, str]:
+    def blocked_accounts(self, news: bool = False) -> dict[str, str]:
         """The deny list: account to the reason the rider also sees.
 
         A code of ``gate.words`` where the gate has words of its own, which name no balance on
-        a screen that everybody can read; else the server's sentence.
+        a screen that everybody can read; else the server's sentence. With ``news`` the server
+        holds its answer back, as for the gallery, until the list is another than the last time.
         """
-        response = self._send("GET", "/api/v1/standings", b"", "ledger")
+        have = self._listed
+        wait_s = self._news_wait_s if news and have >= 0 else 0
+        path = f"/api/v1/standings?have={have}&wait={wait_s}" if wait_s else "/api/v1/standings"
+        asked_s = time.monotonic()
+        answer = self._send("GET", path, b"", "ledger", TIMEOUT_S + wait_s).json()
+        self._listed = answer.get("version", -1)
+        if wait_s and self._listed == have and time.monotonic() - asked_s < wait_s / 2:
+            self._closed.wait(NEWS_PAUSE_S)  # there was no room to wait in
         return {
             row["account"]: row["reason"] if is_code(row["reason"]) else row["words"]
-            for row in response.json()["blocked"]
+            for row in answer["blocked"]
         }
 
     def _send(

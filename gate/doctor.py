@@ -18,11 +18,12 @@ from pathlib import Path
 import click
 import httpx
 
-from gate.camera import Camera, Mount
+from gate.camera import Camera
 from gate.client import Client
 from gate.clock import GateClock
 from gate.doors.choices import make_door
 from gate.errors import GateConfigError, ServerRefused, ServerUnreachable
+from gate.frames import Mount
 from gate.health import Check, Level, as_json, checks, look
 from gate.identity import GateIdentity, load_identity
 from gate.liveness.choices import CHOICES, chosen_check

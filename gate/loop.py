@@ -16,7 +16,7 @@ from datetime import datetime
 
 from uuid6 import uuid7
 
-from gate.decision import Decision, Open, Refuse
+from gate.decision import AskSecondFactor, Decision, Open, Refuse
 from gate.display import Display
 from gate.door import Door
 from gate.doors.events import DoorEvent
@@ -37,7 +37,7 @@ from gate.passage import (
     State,
     step,
 )
-from gate.presented import NoSecondFactor, Presented, SecondFactor
+from gate.presented import NoSecondFactor, Presented, SecondFactor, SeenFace
 from gate.sight import Knowledge, Sight
 from gate.words import Word
 from models.faces.engine import Frame
@@ -174,21 +174,28 @@ class GateLoop:
         return self._presented is not None
 
     def _candidate(self, frame: Frame, state: State) -> Candidate | None:
-        face = self._sight.candidate(frame, state)
+        face = self._sight.candidate(frame, state, presented=self._presented is not None)
         if self._presented is None:
             return face
-        decision = self._second_factor.decide(self._presented, self._sight.seen(frame))
+        seen = self._sight.seen(frame)
+        decision = self._second_factor.decide(self._presented, seen)
         track_id = NO_FACE if face is None else face.track_id
-        return Candidate(track_id, self._permitted(decision), presented=True)
+        return Candidate(track_id, self._permitted(decision, seen), presented=True)
 
-    def _permitted(self, decision: Decision) -> Decision:
-        """A pass opens for nobody on the deny list, and for nobody while there is none."""
+    def _permitted(self, decision: Decision, seen: SeenFace | None) -> Decision:
+        """Nothing opens for anybody on the deny list, or while there is none; and a face that
+        digits made sure of opens no more than a face alone may."""
         if not isinstance(decision, Open):
             return decision
         blocked = self._knowledge.blocked
         if blocked is None:
             return Refuse(Word.OUT_OF_ORDER)
-        return Refuse(blocked[decision.account]) if decision.account in blocked else decision
+        if decision.account in blocked:
+            return Refuse(blocked[decision.account])
+        if decision.medium != "face":
+            return decision
+        reason = self._sight.reason_for_pass(decision.account, seen)
+        return decision if reason is None else AskSecondFactor(reason)
 
     def _carry_out(self, command: Command) -> None:
         match command:

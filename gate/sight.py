@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gate.decision import AskSecondFactor, Decision, Wait, decide
 from gate.liveness.check import Finding, LivenessCheck, LivenessScore
-from gate.liveness.risk import Facts, Limits
+from gate.liveness.risk import Facts, Limits, reason_for_pass
 from gate.passage import Candidate, State, may_decide
 from gate.presented import SeenFace
 from gate.recognition import recognise
@@ -98,6 +98,17 @@ class EarlyViews:
         return oldest
 
 
+STEP = 1.25
+"""A face that would be in the zone if it were so much larger is about to be: a detector's boxes
+grow in steps of a fifth."""
+
+
+def _nearer(box: Box) -> Box:
+    """The box of the same face a step nearer."""
+    across, down = round(box.width * (STEP - 1) / 2), round(box.height * (STEP - 1) / 2)
+    return Box(box.left - across, box.top - down, box.right + across, box.bottom + down)
+
+
 class Sight:
     """One camera's faces. ``in_zone(box, frame)`` says who asked to be let through."""
 
@@ -127,21 +138,23 @@ class Sight:
         """
         self._tracker.settled = ended
         searched = self._tracker.observe(frame, now_s)
-        inside = self.nearest(frame)
-        track = inside or nearest(self._tracker.tracks)
+        track = self.nearest(frame) or nearest(self._tracker.tracks)
         if track is None or track.track_id in ended:
             self._check.forget(now_s)
             return searched
-        waiting = inside is not None
-        wanted = waiting and track.looks < EMBEDDINGS_FIRST
+        wanted = track.looks < EMBEDDINGS_FIRST and self._in_zone(_nearer(track.face.box), frame)
+        if wanted and not searched and not self._tracker.find_again(frame, track, now_s):
+            self._check.forget(now_s)
+            return False
+        waiting = self._in_zone(track.face.box, frame)
         watched = self._check.looks_at(track.track_id, now_s, waiting)
-        if not searched and (wanted or watched):
-            self._tracker.follow(frame, track)
         if not watched:
             self._check.forget(now_s)
-            return searched or wanted
+            return searched or (wanted and waiting)
+        if not searched and not wanted:
+            self._tracker.follow(frame, track)
         found = self._watch(frame, track, now_s, waiting)
-        return searched or wanted or (found and waiting)
+        return searched or (waiting and (wanted or found))
 
     def _watch(self, frame: Frame, track: Track, now_s: float, waiting: bool) -> bool:
         """Look for life; True where that changes what was found so far."""
@@ -164,15 +177,27 @@ class Sight:
         box, (height, width) = track.face.box, frame.shape[:2]
         return box.left / width, box.top / height, box.width / width, box.height / height
 
-    def candidate(self, frame: Frame, state: State) -> Candidate | None:
-        """The face in the zone and the decision on it; None where there is none."""
+    def candidate(self, frame: Frame, state: State, presented: bool = False) -> Candidate | None:
+        """The face in the zone and the decision on it; None where there is none.
+
+        A face that was decided on is only looked at again beside what is ``presented``.
+        """
         track = self.nearest(frame)
         if track is None:
             return None
-        if not may_decide(state, track.track_id):
-            return Candidate(track.track_id, Wait(""), positioned=track.quality.usable)
-        track = self._embedded(frame, track)
-        return Candidate(track.track_id, self._decision(track), positioned=track.quality.usable)
+        if may_decide(state, track.track_id):
+            track = self._embedded(frame, track)
+            return Candidate(track.track_id, self._decision(track), track.quality.usable)
+        if presented:
+            track = self._seen_again(frame, track)
+        return Candidate(track.track_id, Wait(""), track.quality.usable)
+
+    def _seen_again(self, frame: Frame, track: Track) -> Track:
+        """The track once somebody answers the question it ended with. Until a rider has found
+        the pass or the keys, somebody else may stand where they stood."""
+        if track.embedding_is_due():
+            self._tracker.follow(frame, track)
+        return self._embedded(frame, track)
 
     def _embedded(self, frame: Frame, track: Track) -> Track:
         """The track with its next embedding, where one is due; its first is compared with an
@@ -194,6 +219,15 @@ class Sight:
         verdict = None if matcher is None else self._verdict(matcher, track)
         liveness = self._check.score(track.track_id)
         return SeenFace(track.fused(), track.frames, self._tracker.engine_id, verdict, liveness)
+
+    def reason_for_pass(self, account: str, seen: SeenFace | None) -> str | None:
+        """Why digits that fit the ``seen`` face are not enough; None where they are.
+
+        Digits settle which of two look-alikes this is; every other limit stands.
+        """
+        liveness = (seen and seen.liveness) or LivenessScore(Finding.LOOKING)
+        facts = replace(self._facts(account), look_alike=False)
+        return reason_for_pass(facts, liveness, self._limits)
 
     def _decision(self, track: Track) -> Decision:
         if not track.quality.usable:

@@ -169,7 +169,15 @@ def _open(identity: GateIdentity, sealed: bytes, newest_seen: int) -> GallerySna
 
 def fetch_blocked(identity: GateIdentity, client: Client) -> dict[str, str]:
     """Fetch and keep the deny list."""
-    blocked = client.blocked_accounts()
+    return _keep_blocked(identity, client.blocked_accounts())
+
+
+def fetch_news_of_blocked(identity: GateIdentity, client: Client) -> dict[str, str]:
+    """The deny list once it has changed, or after the time that a gate may wait for that."""
+    return _keep_blocked(identity, client.blocked_accounts(news=True))
+
+
+def _keep_blocked(identity: GateIdentity, blocked: dict[str, str]) -> dict[str, str]:
     _replace(identity.standings_path, json.dumps(blocked).encode())
     return blocked
 

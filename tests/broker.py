@@ -45,7 +45,8 @@ class Broker:
 
     def start(self) -> None:
         config = self._path / "broker.conf"
-        mosquitto = shutil.which("mosquitto")
+        # Debian keeps it where only root looks.
+        mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if mosquitto is None and importlib.util.find_spec("amqtt") is None:
             missing("an MQTT broker: mosquitto, or amqtt from PyPI")
         text, command = (

@@ -46,6 +46,9 @@ class Blind:
     def find(self, frame: Frame, thorough: bool = False) -> list[Face]:
         return []
 
+    def find_near(self, frame: Frame, face: Face) -> list[Face]:
+        return []
+
     def follow(self, frame: Frame, face: Face) -> Face:
         return face
 

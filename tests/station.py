@@ -22,6 +22,7 @@ import pyotp
 from facefare.desk import Credentials, Desk
 from facefare.setup import make_data
 from gate import client, run
+from gate.eyes import Eyes
 from gate.identity import GateFile, GateIdentity, load_identity, make_keys, save_identity
 from gate.liveness.check import LivenessCheck, NoCheck
 from models.access.gates import add_gate
@@ -164,7 +165,7 @@ class Station:
     ) -> tuple[run.Summary, str]:
         """Run the gate on a clip in this process; return the summary and what it said."""
         said = io.StringIO()
-        eyes = run.Eyes(engine, check or NoCheck())
+        eyes = Eyes(engine, check or NoCheck())
         summary = run.replay(gate, clip, said, drain_s=20.0, eyes=eyes, **span)
         return summary, said.getvalue()
 

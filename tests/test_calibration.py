@@ -216,6 +216,9 @@ class _PaintedFaces:
             return []
         return [Face(Box(0, 0, 8, 8), np.zeros((68, 2), dtype=np.float32), 1.0)]
 
+    def find_near(self, frame: Frame, face: Face) -> list[Face]:
+        return self.find(frame)
+
     def follow(self, frame: Frame, face: Face) -> Face:
         return face
 

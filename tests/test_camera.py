@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gate.camera import FRAME_AGE_S_MAX, Camera, Mount, PlayedClip, recorded
+from gate.camera import FRAME_AGE_S_MAX, Camera
+from gate.clips import PlayedClip, recorded
 from gate.errors import CameraError
+from gate.frames import Mount
 from gate.picture import LASTS_S, SENTENCES, CameraFault, PictureJudge
 from models.faces.engine import Frame
 

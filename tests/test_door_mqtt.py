@@ -18,7 +18,7 @@ from gate.doors.events import DoorEvent
 from gate.errors import DoorError
 from gate.settings import DoorSettings
 from tests.broker import Broker, Controller, free_port
-from tests.test_doors import ACCOUNT, Told, wait_for
+from tests.door_told import ACCOUNT, Told, wait_for
 
 TOPIC = "doors/south-1"
 

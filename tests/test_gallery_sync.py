@@ -12,6 +12,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from enrollment.erase import erase_rider
+from enrollment.freeze import freeze_rider
 from enrollment.passes import issue_pass
 from gate import client as gate_client
 from gate import sync
@@ -80,13 +81,24 @@ def test_a_gate_keeps_the_whole_and_the_newest_change(gate: Connected) -> None:
     whole = gate.identity.gallery_path.read_bytes()
     riders.append(put_rider(gate.desk, unit(6)))
     assert gate.fetch(5) == 6
-    erase_rider(gate.desk.enrollment, riders.pop(0).rider_id)
+    freeze_rider(gate.desk.enrollment, riders.pop(0).rider_id, gate.desk.now)
     newest = gate.fetch(6)
     assert newest is not None
     assert gate.identity.gallery_path.read_bytes() == whole
     assert gate.change_file.stat().st_size < len(whole)
     assert gate.kept() == {rider.account_id for rider in riders}
     assert gate.fetch(newest) is None
+
+
+def test_an_erased_rider_is_in_nothing_that_the_gate_can_open(gate: Connected) -> None:
+    riders = [put_rider(gate.desk, unit(seed)) for seed in range(5)]
+    gate.fetch(-1)
+    put_rider(gate.desk, unit(6))
+    gate.fetch(5)
+    erase_rider(gate.desk.enrollment, riders[0].rider_id)
+    gate.fetch(6)
+    assert not gate.change_file.exists()
+    assert riders[0].account_id not in gate.kept()  # the whole one, since there is no change
 
 
 def test_a_change_that_does_not_fit_is_made_good_by_the_whole(gate: Connected) -> None:
@@ -102,10 +114,10 @@ def test_a_change_that_does_not_fit_is_made_good_by_the_whole(gate: Connected) -
 
 
 def test_a_damaged_change_leaves_no_gallery_to_be_used(gate: Connected) -> None:
-    """Without it riders who have left would still be recognised."""
+    """Without it riders who are frozen would still be recognised."""
     riders = [put_rider(gate.desk, unit(seed)) for seed in range(5)]
     gate.fetch(-1)
-    erase_rider(gate.desk.enrollment, riders[0].rider_id)
+    freeze_rider(gate.desk.enrollment, riders[0].rider_id, gate.desk.now)
     gate.fetch(5)
     gate.change_file.write_bytes(gate.change_file.read_bytes()[:-1])
     assert sync.kept_gallery(gate.identity) is None

@@ -24,6 +24,7 @@ from gate.camera import Camera
 from gate.client import Client
 from gate.clock import GateClock
 from gate.errors import NotReady, OutboxError, ServerRefused
+from gate.eyes import Eyes, load_eyes, patiently
 from gate.faults import Fault
 from gate.identity import GateFile, GateIdentity, load_identity, make_keys, save_identity
 from gate.liveness.check import NoCheck
@@ -91,14 +92,14 @@ def serve(gallery: bytes) -> None:
 
 @contextmanager
 def gate(identity: GateIdentity, engine: DlibEngine) -> Iterator[run.RunningGate]:
-    with run.running(identity, io.StringIO(), run.Eyes(engine, NoCheck())) as made:
+    with run.running(identity, io.StringIO(), Eyes(engine, NoCheck())) as made:
         yield made
 
 
 def refresh(made: run.RunningGate) -> dict[Fault, str]:
     """What the refresh thread does once, with its errors where it leaves them."""
     try:
-        made._refresh_once()
+        made.refresh.everything()
     except Exception as error:  # noqa: BLE001 - the thread goes on as well
         logging.getLogger(__name__).info("%s", error)
     return made._faults.standing()
@@ -261,15 +262,15 @@ def test_a_gallery_that_cannot_be_kept_is_used_all_the_same(
 def test_weights_that_are_a_text_pointer_are_waited_for(
     identity: GateIdentity, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "RETRY_S", 0.1)
+    monkeypatch.setattr("gate.eyes.RETRY_S", 0.1)
     models, out = tmp_path / "models", io.StringIO()
     models.mkdir()
     for file in (data / "models").glob("*MiniFASNet*.onnx"):
         (models / file.name).write_text("version https://git-lfs.github.com/spec/v1\n")
-    got: list[run.Eyes] = []
+    got: list[Eyes] = []
 
     def load() -> None:
-        got.append(run.patiently(lambda: run.load_eyes(identity, "full", models), out))
+        got.append(patiently(lambda: load_eyes(identity, "full", models), out))
 
     loading = threading.Thread(target=load)
     loading.start()
@@ -292,10 +293,10 @@ def test_a_dead_camera_stands_on_the_board_and_on_the_screen(
     serve(sealed(identity, 1))
     out = io.StringIO()
     camera = Camera("http://127.0.0.1:9/none")
-    with run.running(identity, out, run.Eyes(engine, NoCheck())) as made:
+    with run.running(identity, out, Eyes(engine, NoCheck())) as made:
         watching = threading.Thread(target=made.watch, args=(camera,))
         watching.start()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while Fault.CAMERA not in made._faults.standing() and time.monotonic() < until:
             time.sleep(0.05)
         standing = made._faults.standing()

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from bench.gate_station import Stopwatch, gallery_of, make_gate
 from bench.walkups import FPS, Walk, walked
 from facefare.walkup import write_walkups
-from gate.camera import TimedFrame, recorded
 from gate.cli import gate as gate_command
+from gate.clips import recorded
+from gate.frames import TimedFrame
 from gate.identity import GateIdentity
 from gate.liveness.check import LivenessCheck, NoCheck
 from gate.liveness.choices import make_check

@@ -16,7 +16,7 @@ import cv2
 import pytest
 
 from facefare.walkup import FPS, write_walkups
-from gate.camera import recorded
+from gate.clips import recorded
 from models.faces.dlib_engine import DlibEngine
 from tests.conftest import read_rgb
 from tests.station import Station

@@ -10,8 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from gate.camera import recorded
-from gate.liveness.minifasnet import PAIR, LivenessPair, enlarged_crop
+from gate.clips import recorded
 from gate.liveness.thresholds import SHIPPED
 from models.faces.cards import (
     CardError,
@@ -26,6 +25,7 @@ from models.faces.cards import (
 from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Box
 from models.faces.errors import ModelFileError
+from models.faces.liveness_pair import PAIR, LivenessPair, enlarged_crop
 from tests.conftest import read_rgb
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench.liveness_attacks import draw_manner, still_clip
-from gate.camera import TimedFrame, recorded
+from gate.clips import recorded
+from gate.frames import TimedFrame
 from gate.liveness.measuring import follow, is_live, reached
 from gate.liveness.rigid import CHIP_PX, Rigidity, View, view_of
 from gate.liveness.thresholds import SHIPPED, STIRRING_BOUNDS

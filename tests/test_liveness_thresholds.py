@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.camera import TimedFrame, recorded
+from gate.clips import recorded
+from gate.frames import TimedFrame
 from gate.liveness.check import Finding, LivenessScore
 from gate.liveness.measuring import calibrated, follow, is_live, judged
 from gate.liveness.rigid import Rigidity

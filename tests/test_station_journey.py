@@ -20,12 +20,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from facefare.walkup import FPS, write_walkups
-from gate.camera import recorded
+from gate.clips import recorded
 from gate.identity import GateIdentity
 from models.faces.dlib_engine import DlibEngine
 from tests.conftest import read_rgb
 from tests.station import Station, facefare, free_port
-from tests.test_doors import DoorController, controller
+from tests.test_door_http import DoorController, controller
 from tests.test_gate_doctor import changed
 
 __all__ = ["controller"]  # a fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gate.camera import recorded
+from gate.clips import recorded
 from models.faces.dlib_engine import DlibEngine
 from models.faces.engine import Box, Embeddings, Face, Frame
 from models.faces.tracking import JUMP_COSINE_MIN, Track, Tracker, nearest
@@ -97,6 +97,11 @@ class Puppets:
             Face(Box(x, 40, x + 120, 160), landmarks + shift, 1.0)
             for x, shift in zip(self.at, shifts, strict=True)
         ]
+
+    def find_near(self, frame: Frame, face: Face) -> list[Face]:
+        found = self.find(frame)
+        self.searches -= 1
+        return [near for near in found if near.box.overlap(face.box) > 0]
 
     def follow(self, frame: Frame, face: Face) -> Face:
         return face
@@ -221,3 +226,62 @@ def test_a_track_outlives_a_turned_head_but_not_half_a_second(away: int, same: b
     hall.puppets.at = [40]
     hall.watch(6)
     assert [track.track_id for track in hall.tracker.tracks] == ([1] if same else [2])
+
+
+def test_a_face_is_found_again_where_it_was_and_a_face_that_has_gone_is_not() -> None:
+    hall = Hall()
+    hall.watch(1)
+    (track,) = hall.tracker.tracks
+    hall.puppets.at = [52]
+    assert hall.tracker.find_again(NOISE, track, 0.1)
+    assert track.last_seen_s == 0.1
+    for gone in ([], [240]):
+        hall.puppets.at = gone
+        assert not hall.tracker.find_again(NOISE, track, 0.2)
+        assert track.last_seen_s == 0.1
+
+
+def test_a_face_that_another_track_fits_better_is_not_taken_for_ones_own() -> None:
+    hall = Hall()
+    hall.puppets.at = [40, 100]
+    hall.watch(1)
+    first, second = hall.tracker.tracks
+    hall.puppets.at = [95]
+    assert not hall.tracker.find_again(NOISE, first, 0.1)
+    assert hall.tracker.find_again(NOISE, second, 0.1)
+
+
+def test_the_whole_picture_is_searched_less_while_the_only_face_is_found_again() -> None:
+    searches = {}
+    for alone in (True, False):
+        hall = Hall()
+        hall.puppets.at = [40] if alone else [40, 240]
+        hall.watch(1)
+        before = hall.puppets.searches
+        for _ in range(60):
+            hall.watch(1)
+            track = hall.tracker.tracks[0]
+            hall.tracker.find_again(NOISE, track, hall.frame / 30)
+        searches[alone] = hall.puppets.searches - before
+    assert searches[True] <= 10 < 18 <= searches[False]
+
+
+def test_near_a_walking_rider_the_engine_finds_the_same_face_as_in_the_whole_picture(
+    engine: DlibEngine, data: Path
+) -> None:
+    clip = list(recorded(data / "clips" / "speakers" / "driving_d0.mp4"))[:40]
+    for before, after in zip(clip[::4], clip[1::4], strict=True):
+        was = engine.find(before.frame)[0]
+        now = engine.find(after.frame)[0]
+        near = engine.find_near(after.frame, was)[0]
+        assert near.box.overlap(now.box) > 0.6
+        eyes = np.linalg.norm(now.landmarks[36:48] - near.landmarks[36:48], axis=1)
+        assert eyes.mean() < 0.03 * now.box.width
+
+
+def test_nobody_is_found_near_a_place_where_nobody_is(engine: DlibEngine, stills: Path) -> None:
+    frame = read_rgb(stills / "obama2.jpg")
+    face = engine.find(frame)[0]
+    for corner in ((0, 0), (frame.shape[1] - 50, frame.shape[0] - 50), (10**4, 10**4)):
+        elsewhere = Face(Box(*corner, corner[0] + 80, corner[1] + 80), face.landmarks, 1.0)
+        assert engine.find_near(frame, elsewhere) == []

@@ -7,11 +7,11 @@ from pathlib import Path
 from gate.errors import NotReady
 from gate.liveness.check import LivenessCheck, NoCheck
 from gate.liveness.fused import FusedCheck
-from gate.liveness.minifasnet import LivenessPair
 from gate.liveness.rigid import Rigidity
 from gate.liveness.thresholds import LivenessThreshold, load_threshold
 from models.faces.cards import CardError
 from models.faces.errors import ModelFileError
+from models.faces.liveness_pair import LivenessPair
 
 CHOICES: dict[str, str] = {
     "full": "prints, screens and moved stills are asked for the pass; needs the MiniFASNet weights",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gate.camera import TimedFrame
+from gate.frames import TimedFrame
 from gate.liveness.check import LivenessScore
 from gate.liveness.fused import FusedCheck, Pair
 from gate.liveness.rigid import Rigidity

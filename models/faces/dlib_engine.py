@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import ImageFile
 
 from models.faces.dlib_weights import CHIP_SIZE, build_onnx, read_parameters
-from models.faces.engine import Box, Embeddings, Face, Frame, as_frame, unit_rows
+from models.faces.engine import Box, Embeddings, Face, Frame, around, as_frame, unit_rows
 from models.faces.errors import EngineUnavailable, ModelFileError
 from models.faces.runtime import open_session
 
@@ -98,6 +98,18 @@ class DlibEngine:
         scale = min(1.0, self._detect_side_max / max(frame.shape[:2]))
         found = self._detect(_shrunk(frame, scale), thorough)
         return [self._face(frame, rectangle, scale, score) for score, rectangle in found]
+
+    def find_near(self, frame: Frame, face: Face) -> list[Face]:
+        """The faces around where ``face`` was; a fifth of a search's time."""
+        frame = as_frame(frame)
+        rows, columns = around(frame, face.box)
+        piece = np.ascontiguousarray(frame[rows, columns])
+        if min(piece.shape[:2]) < FRAME_SIDE_MIN:
+            return []
+        scale = min(1.0, self._detect_side_max / max(frame.shape[:2]))
+        found = self._detect(_shrunk(piece, scale), thorough=False)
+        faces = [self._face(piece, rectangle, scale, score) for score, rectangle in found]
+        return [face.moved(columns.start, rows.start) for face in faces]
 
     def _detect(self, searched: Frame, thorough: bool) -> list[tuple[float, Any]]:
         """(score, rectangle), best first.

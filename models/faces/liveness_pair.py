@@ -5,7 +5,8 @@ the box), where paper edges, fingers and bezels show; the mean of their live sha
 They were trained on the boxes of another detector. dlib's box is mapped back to that kind
 of box first: with dlib's own box one of eleven live clips falls from 0.90 to 0.34.
 
-A clean still photograph that fills the camera's view looks alive to both: see ``rigid``.
+A clean still photograph that fills the camera's view looks alive to both: the gate has a
+second check against those, and a desk has staff.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from models.faces.cards import CardError, DetectorCard, EmbedderCard, check_file
 from models.faces.dlib_engine import import_face_recognition
-from models.faces.engine import Box, Embeddings, Face, Frame, as_frame, unit_rows
+from models.faces.engine import Box, Embeddings, Face, Frame, around, as_frame, unit_rows
 from models.faces.errors import ModelFileError
 from models.faces.runtime import open_session
 
@@ -119,6 +119,12 @@ class OnnxEngine:
             round(centre_y + half),
         )
         return self._with_landmarks(frame, refitted, score)
+
+    def find_near(self, frame: Frame, face: Face) -> list[Face]:
+        """The faces around where ``face`` was."""
+        rows, columns = around(frame, face.box)
+        found = self.find(np.ascontiguousarray(frame[rows, columns]))
+        return [near.moved(columns.start, rows.start) for near in found]
 
     def follow(self, frame: Frame, face: Face) -> Face:
         """The same face in a frame shortly after."""

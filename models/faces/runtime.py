@@ -1,9 +1,11 @@
-"""onnxruntime as this project uses it: the processor, one thread, errors in words."""
+"""onnxruntime and numpy as a gate uses them: the processor, one thread, errors in words."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+import threadpoolctl  # type: ignore[import-untyped]
 
 from models.faces.errors import ModelFileError
 
@@ -25,3 +27,13 @@ def open_session(model: bytes | Path) -> Any:
     except Exception as error:  # onnxruntime raises a family of its own
         name = model if isinstance(model, Path) else "the graph"
         raise ModelFileError(f"{name} cannot be loaded as an ONNX model: {error}") from error
+
+
+def multiply_on_one_thread() -> None:
+    """Have numpy multiply matrices on one thread for the rest of this process.
+
+    Its other threads spin for tens of milliseconds after a search of the gallery, in case there
+    is another: on a core they share with the camera and the next frame, everything takes twice
+    as long meanwhile.
+    """
+    threadpoolctl.threadpool_limits(limits=1, user_api="blas")
