@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from enrollment.rider_cards import RiderCards
 from models.errors import FacefareError
 from models.money import Money
 
@@ -30,7 +31,8 @@ class NotNow(FacefareError):
 class AccountShown:
     """Balance, what is held for journeys under way, and the standing in the gates' own words.
 
-    ``card`` says whether a card is kept to top up with.
+    ``card`` says whether a card is kept to top up with, ``stopped`` why automatic top-ups from
+    it stopped by themselves.
     """
 
     balance: Money
@@ -38,6 +40,7 @@ class AccountShown:
     state: str
     words: str
     card: bool = False
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,10 @@ class RiderMoney:
     ``ride``             (account, entry id) -> one entry of that account
     ``receipt``          (account, entry id) -> its receipt as text
     ``dispute``          (account, ride id, why) -> "credited" or "asked"
-    ``top_up``           (account, amount, id of the call); None without a processor
     ``export``           (account) -> everything the ledger holds of it
     ``leaving``          (account) -> what finds the closing entry once it is closed
     ``farewell_receipt`` (entry id) -> the receipt of a closing entry
+    ``cards``            what can be done with a card; None without a processor
     """
 
     account: Callable[[str], AccountShown]
@@ -97,4 +100,4 @@ class RiderMoney:
     export: Callable[[str], dict[str, Any]]
     leaving: Callable[[str], Callable[[], Farewell | None]]
     farewell_receipt: Callable[[str], str]
-    top_up: Callable[[str, Money, str], None] | None = None
+    cards: RiderCards | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from flask_babel import get_locale
+from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlmodel import Session, col
 
@@ -23,6 +24,7 @@ from enrollment.rider_money import (
     NotThere,
     RiderMoney,
 )
+from facefare.rider_cards import rider_cards
 from facefare.rider_export import export_account
 from facefare.rider_words import say
 from ledger.accounts import find_account, key_name
@@ -33,7 +35,6 @@ from ledger.given_back import given_back
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
 from ledger.postings import RIDER
-from ledger.processors.cards import top_up_by_card
 from ledger.processors.protocol import Processor
 from ledger.proving import NothingToProve, receipt
 from ledger.requests import Asked, adjust
@@ -41,7 +42,7 @@ from ledger.standings import account_standing
 from ledger.wanted import Wanted
 from models.database import reading
 from models.money import Money
-from models.tables.ledger import EntryRow, FareStateRow
+from models.tables.ledger import AutoTopUpRow, EntryRow, FareStateRow
 from models.tables.reconcile import CardRow
 
 DISPUTES_OPEN_MAX = 3
@@ -53,7 +54,7 @@ WHY = ("not-me", "wrong-fare", "not-travelled", "twice")
 
 
 def rider_money(ledger: Ledger, processor: Processor | None) -> RiderMoney:
-    """The functions for the rider's pages; ``top_up`` is there only with a processor."""
+    """The functions for the rider's pages; those about a card only with a processor."""
     return RiderMoney(
         account=lambda account: _account(ledger, account),
         movements=lambda account, before: _movements(ledger, account, before),
@@ -63,7 +64,7 @@ def rider_money(ledger: Ledger, processor: Processor | None) -> RiderMoney:
         export=lambda account: export_account(ledger, account),
         leaving=lambda account: _leaving(ledger, account),
         farewell_receipt=lambda entry_id: _farewell_receipt(ledger, entry_id),
-        top_up=None if processor is None else lambda *what: _top_up(ledger, *what),
+        cards=None if processor is None else rider_cards(ledger, processor),
     )
 
 
@@ -73,6 +74,7 @@ def _account(ledger: Ledger, account_id: str) -> AccountShown:
         row = find_account(session, account_id, ledger.settings.currency)
         state = session.get(FareStateRow, account_id)
         card = session.get(CardRow, account_id) is not None
+        wish = session.get(AutoTopUpRow, account_id)
     held = 0 if state is None else state.held_minor
     return AccountShown(
         balance=Money(row.balance_minor, row.currency),
@@ -80,6 +82,7 @@ def _account(ledger: Ledger, account_id: str) -> AccountShown:
         state=standing.state,
         words=_said(standing.reason, standing.words),
         card=card,
+        stopped="" if wish is None else wish.paused or "",
     )
 
 
@@ -118,7 +121,7 @@ def _mine(session: Session, account_id: str, entry_id: str) -> EntryRow:
 def _found(session: Session, *conditions: Any) -> EntryRow:
     row: EntryRow | None = session.execute(select(EntryRow).where(*conditions)).scalar()
     if row is None:
-        raise NotThere("there is no such entry")
+        raise NotThere(_("There is no such entry."))
     return row
 
 
@@ -126,7 +129,7 @@ def _proved(ledger: Ledger, entry_id: str) -> str:
     try:
         return receipt(ledger, entry_id).text()
     except NothingToProve as error:
-        raise NotNow(str(error)) from error
+        raise NotNow(_("This is not signed for yet; try again in a few seconds.")) from error
 
 
 def _movement(ledger: Ledger, session: Session, row: EntryRow) -> Movement:
@@ -189,23 +192,25 @@ def _dispute_state(session: Session, ride_id: str) -> str:
 
 def _dispute(ledger: Ledger, account_id: str, ride_id: str, why: str) -> str:
     if why not in WHY:
-        raise NotNow("choose what is wrong with the ride")
+        raise NotNow(_("Choose what is wrong with the ride."))
     with reading(ledger.engine) as session:
         row = _mine(session, account_id, ride_id)
         if row.kind != "ride":
-            raise NotThere("there is no such ride")
+            raise NotThere(_("There is no such ride."))
         left = row.amount_minor - _given_back(session, row)
         known = _dispute_state(session, ride_id)
         if not known and _open_disputes(session, account_id) >= DISPUTES_OPEN_MAX:
-            raise NotNow("several of your disputes are being looked into; ask at the desk")
+            raise NotNow(_("Several of your disputes are being looked into; ask at the desk."))
     if known:
         return "credited" if known == "open" else known
+    if left <= 0:
+        raise NotNow(_("What this ride cost was given back already."))
     amount = Money(left, row.currency)
     wanted = Wanted(_dispute_id(ride_id), DISPUTE, ride_id, amount, DISPUTE, f"rider/{why}")
     try:
         done = adjust(ledger, wanted, BY_THE_RIDER)
     except EntryRefused as error:
-        raise NotNow(str(error)) from error
+        raise NotNow(_("This ride cannot be disputed here; ask at the desk.")) from error
     return "asked" if isinstance(done, Asked) else "credited"
 
 
@@ -225,13 +230,6 @@ def _settlement(session: Session, credit_id: str) -> EntryRow | None:
         select(EntryRow).where(col(EntryRow.entry_id) == wanted)
     ).scalar()
     return found
-
-
-def _top_up(ledger: Ledger, account_id: str, amount: Money, call_id: str) -> None:
-    try:
-        top_up_by_card(ledger, account_id, amount, call_id)
-    except EntryRefused as error:
-        raise NotNow(str(error)) from error
 
 
 def _leaving(ledger: Ledger, account_id: str) -> Callable[[], Farewell | None]:

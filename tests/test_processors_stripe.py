@@ -21,8 +21,9 @@ import pytest
 
 from ledger.accounts import balance
 from ledger.once import EntryRefused
-from ledger.processors.cards import keep_card, refund_to_card, top_up_by_card
+from ledger.processors.cards import card_refund_call, refund_to_card, top_up_by_card
 from ledger.processors.cashier import Cashier, open_processor
+from ledger.processors.keeping import keep_card
 from ledger.processors.outbox import Worked, work
 from ledger.processors.protocol import (
     ChargeOrder,
@@ -35,7 +36,7 @@ from ledger.processors.protocol import (
 from ledger.processors.stripe import StripeProcessor
 from ledger.processors.webhooks import receive
 from tests.conftest import missing
-from tests.test_processors import call, cny, kinds
+from tests.test_processors import call, card, cny, kinds
 from tests.town import NOON, Town, make_town
 
 
@@ -94,7 +95,8 @@ def stripe_card(url: str, number: str = "4242424242424242") -> tuple[str, str]:
 def stripe_town(town: Town, url: str, number: str = "4242424242424242") -> str:
     account = town.account()
     town.clock.now = datetime.now(UTC)
-    keep_card(town.ledger, account, "stripe", *stripe_card(url, number))
+    customer, method = stripe_card(url, number)
+    keep_card(town.ledger, account, "stripe", card(method, customer))
     return account
 
 
@@ -114,7 +116,7 @@ def test_stripe_charges_refunds_and_carries_our_id(
     refund_id = str(uuid4())
     refund_to_card(town.ledger, call_id, cny(2000), refund_id, "desk")
     assert work(town.ledger, stripe) == Worked(1, 0)
-    assert call(town, refund_id).reference
+    assert call(town, card_refund_call(refund_id)).reference
     with pytest.raises(EntryRefused, match="cannot be refunded"):
         refund_to_card(town.ledger, call_id, cny(2000), str(uuid4()), "desk")
 
@@ -158,7 +160,9 @@ def test_a_lost_reply_from_stripe_is_asked_about_not_charged_again(
     town.clock.forward(61)
     assert work(town.ledger, lossy) == Worked(1, 0)
     listed = httpx.get(f"{stripe_url}/v1/refunds", auth=("sk_test_1", "")).json()["data"]
-    assert [one["metadata"].get("facefare_id") for one in listed].count(refund_id) == 1
+    assert [one["metadata"].get("facefare_id") for one in listed].count(
+        card_refund_call(refund_id)
+    ) == 1
 
 
 def test_a_server_that_is_down_leaves_the_outcome_unknown(town: Town) -> None:

@@ -18,21 +18,33 @@ meanwhile is stood in for by ``liabilities:unclaimed`` and ``expenses:bad_debt``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
-from ledger.once import EntryConflict, EntryRefused, check_entry_id
+from ledger.limits import NO_LIMIT, Limit
+from ledger.once import (
+    EntryConflict,
+    EntryRefused,
+    Recorded,
+    check_entry_id,
+    record,
+    recorded_before,
+)
 from ledger.postings import RIDER, transfer
 from ledger.store import LogWriter, total
 from ledger.topups import staff_key_name
 from models.database import writing
 from models.money import Money
+from models.tables.ledger import EntryRow
 from models.tables.reconcile import CardRow, ProcessorCallRow
 from models.vault import KeyErased
 
@@ -44,15 +56,6 @@ WORDS = {
     "chargeback": "The cardholder's bank took the payment back.",
     "chargeback_won": "The cardholder's bank gave the payment back again.",
 }
-
-
-def keep_card(ledger: Ledger, account_id: str, processor: str, customer: str, method: str) -> None:
-    """Keep the card a rider tops up with, by the processor's names for it; replaces the last."""
-    with writing(ledger.engine) as session:
-        find_account(session, account_id, ledger.settings.currency)
-        session.merge(
-            CardRow(account_id=account_id, processor=processor, customer=customer, method=method)
-        )
 
 
 def top_up_by_card(ledger: Ledger, account_id: str, amount: Money, call_id: str) -> None:
@@ -119,34 +122,53 @@ def _add(session: Session, call: ProcessorCallRow) -> bool:
     return False
 
 
+def card_refund_call(entry_id: str) -> str:
+    """The id of the call that pays out what the entry ``entry_id`` took off the account."""
+    return str(uuid5(UUID(entry_id), "call"))
+
+
 def refund_to_card(
-    ledger: Ledger, charge_id: str, amount: Money, call_id: str, made_by: str
-) -> None:
+    ledger: Ledger,
+    charge_id: str,
+    amount: Money,
+    entry_id: str,
+    made_by: str,
+    limit: Limit | None = NO_LIMIT,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> Recorded:
     """Take ``amount`` of a card top-up off the account and write down the call that returns it.
 
-    Raises ``EntryRefused`` where the top-up did not succeed, its refunds together would be
-    more than it was, or the rider has less left.
+    Both stand in one transaction, and the call's id is made from the entry's: asked twice, at
+    once or after a crash, the money is paid once. Raises ``AboveLimit`` where one person may
+    not give that much alone; ``EntryRefused`` where the top-up did not succeed, its refunds
+    together would be more than it was, or the rider has less left; ``EntryConflict`` where
+    the id was used for anything else.
     """
-    check_entry_id(call_id)
+    check_entry_id(entry_id)
     made_by_key = ledger.vault.create(staff_key_name(made_by))
     with writing(ledger.engine) as session:
         writer = LogWriter(session, ledger.clock())
-        charge = _charge(session, charge_id, amount)
-        assert charge.account_id is not None  # _charge has seen to it
-        call = _call(ledger, "refund", charge.account_id, amount, call_id)
+        charge = find_charge(session, charge_id, amount)
+        call = _call(ledger, "refund", charge.account_id, amount, card_refund_call(entry_id))
         call.corrects, call.customer, call.method = charge_id, charge.customer, charge.method
-        if session.get(ProcessorCallRow, call_id) is None:
-            _check_refund(session, charge, amount)
-        if not _add(session, call):
-            return
-        asked_id = str(uuid5(UUID(call_id), "ask"))
-        draft = call_draft(ledger, writer, call, "card_refund_asked", asked_id,
-                           debit=RIDER, credit=CARD_REFUNDS)  # fmt: skip
-        writer.append(replace(draft, made_by=made_by, made_by_key=made_by_key))
-        writer.save()
+        draft = replace(
+            call_draft(ledger, writer, call, "card_refund_asked", entry_id,
+                       debit=RIDER, credit=CARD_REFUNDS, facts=facts),
+            made_by=made_by,
+            made_by_key=made_by_key,
+        )  # fmt: skip
+        earlier = recorded_before(session, draft)
+        if earlier is not None:
+            return earlier
+        _check_refund(session, charge, amount)
+        if limit is not None:
+            limit.check(session, draft)
+        _add(session, call)
+        return record(writer, draft)
 
 
-def _charge(session: Session, charge_id: str, amount: Money) -> ProcessorCallRow:
+def find_charge(session: Session, charge_id: str, amount: Money) -> ProcessorCallRow:
+    """The top-up of which ``amount`` is to be paid back; raise ``EntryRefused`` if it cannot."""
     charge = session.get(ProcessorCallRow, charge_id)
     if charge is None or charge.kind != "charge" or charge.state != "succeeded":
         raise EntryRefused(f"no card top-up with the id {charge_id!r} succeeded")
@@ -167,7 +189,8 @@ def _check_refund(session: Session, charge: ProcessorCallRow, amount: Money) -> 
             col(ProcessorCallRow.state) != "failed",
         )
     ).scalar_one()
-    left = Money(charge.minor - int(asked), charge.currency)
+    taken = _charged_back(session, charge.call_id)
+    left = Money(charge.minor - int(asked) - taken, charge.currency)
     if (left - amount).minor < 0:
         raise EntryRefused(f"{amount.text()} cannot be refunded: of the top-up {left.text()} "
                            "is left")  # fmt: skip
@@ -175,6 +198,16 @@ def _check_refund(session: Session, charge: ProcessorCallRow, amount: Money) -> 
     if account.balance_minor < amount.minor:
         has = Money(account.balance_minor, account.currency)
         raise EntryRefused(f"{amount.text()} cannot be refunded: the balance is {has.text()}")
+
+
+def _charged_back(session: Session, charge_id: str) -> int:
+    """What the cardholder's bank took back of a top-up and did not return, in minor units."""
+    rule, amount = col(EntryRow.rule), col(EntryRow.amount_minor)
+    kept = case((rule == "chargeback", amount), else_=-amount)
+    query = select(func.coalesce(total(kept), 0)).where(
+        col(EntryRow.corrects) == charge_id, col(EntryRow.kind) == "chargeback"
+    )
+    return int(session.execute(query).scalar_one())
 
 
 def call_draft(
@@ -186,11 +219,11 @@ def call_draft(
     *,
     debit: str,
     credit: str,
-    facts: dict[str, str] | None = None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Draft:
     """The entry a call leads to; what is not about the rider does not name one."""
-    told: dict[str, object] = dict(facts or {})
-    if kind in WORDS:
+    told = dict(facts)
+    if kind in WORDS and "rule" not in told:
         told["rule"] = {"code": kind, "words": WORDS[kind]}
     if call.corrects:
         told["corrects"] = call.corrects

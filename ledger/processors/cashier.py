@@ -14,17 +14,19 @@ import tomllib
 
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.ledger import Ledger
 from ledger.processors.outbox import work
+from ledger.processors.pretend import PretendProcessor
+from ledger.processors.pretend_pages import pretend_pages
 from ledger.processors.protocol import Processor, ProcessorUnusable
 from ledger.processors.webhooks import webhooks
-from models.errors import FacefareError
 from models.settings import DataDirectory
 
 STRIPE_KEYS = "stripe.toml"
 INTERVAL_S = 2.0
+COMPLAINTS_MAX = 1000
+"""How many troubles are remembered as said."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +59,12 @@ def open_processor(data: DataDirectory) -> Processor | None:
     return StripeProcessor(keys.secret_key, keys.webhook_secret, keys.address)
 
 
-def webhook_blueprints(ledger: Ledger, processor: Processor | None) -> list[Blueprint]:
+def processor_blueprints(ledger: Ledger, processor: Processor | None) -> list[Blueprint]:
     """What the composition root registers for the processor; none without one."""
-    return [] if processor is None else [webhooks(ledger, processor)]
+    if processor is None:
+        return []
+    pages = [pretend_pages(processor)] if isinstance(processor, PretendProcessor) else []
+    return [webhooks(ledger, processor), *pages]
 
 
 class Cashier:
@@ -71,7 +76,7 @@ class Cashier:
         self._ledger, self._processor, self._interval_s = ledger, processor, interval_s
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._complaint = ""
+        self._said: dict[str, str] = {}
 
     def start(self) -> None:
         """Go on alone until ``stop``; without a processor there is nothing to do."""
@@ -90,13 +95,15 @@ class Cashier:
             self._work()
 
     def _work(self) -> None:
-        """A trouble is logged once; the calls wait, and the next round may succeed."""
+        """One round. A trouble is logged once; what it is about waits, and the rest goes on."""
         assert self._processor is not None  # start has seen to it
         try:
-            work(self._ledger, self._processor)
-        except (FacefareError, SQLAlchemyError) as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                _log.error("calls to the processor wait: %s", error)
-        else:
-            self._complaint = ""
+            troubles: dict[str, Exception] = work(self._ledger, self._processor).troubles
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            troubles = {"the round": error}
+        for item, trouble in troubles.items():
+            if self._said.get(item) != str(trouble):
+                self._said[item] = str(trouble)
+                _log.error("%s could not be worked at and waits", item, exc_info=trouble)
+        if len(self._said) > COMPLAINTS_MAX:
+            self._said.clear()

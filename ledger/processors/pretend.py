@@ -1,4 +1,4 @@
-"""A processor that only pretends, for tests and simulations: it has every fault we know of.
+"""A processor that only pretends, for tests, the demo and simulations: it has every fault we know.
 
 It loses replies after it charged, carries orders out late, sends its messages doubled and in
 any order, and pays out with fees. What it never does is what no processor does: it carries
@@ -13,12 +13,16 @@ from __future__ import annotations
 import hmac
 import json
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from ledger.processors.protocol import (
+    Card,
+    CardPage,
+    CardPageOrder,
     ChargeOrder,
     Dispute,
     Event,
@@ -35,7 +39,7 @@ from ledger.processors.protocol import (
 from models.money import Money
 
 DECLINED = "card_declined"
-"""A method of this name is always declined."""
+"""A method whose name begins so is always declined."""
 
 Trouble = Literal["none", "lose_reply", "delay", "lose_order"]
 
@@ -55,24 +59,74 @@ class Moved:
 
 
 @dataclass
+class PretendPage:
+    """A page on which a card is typed in, and what was."""
+
+    order: CardPageOrder
+    card: Card | None = None
+
+
+@dataclass
 class PretendProcessor:
-    """A processor in memory; ``next_trouble`` says what befalls each order."""
+    """A processor in memory; ``next_trouble`` says what befalls each order.
+
+    ``address`` is where its pages are (``pretend_pages``), empty for the server itself.
+    """
 
     clock: Callable[[], datetime]
     seed: int = 1
     secret: bytes = b"pretend"
     name: str = "pretend"
+    address: str = ""
     next_trouble: Callable[[random.Random], Trouble] = lambda rng: "none"
     moved: list[Moved] = field(default_factory=list)
     orders_seen: int = 0
+    pages: dict[str, PretendPage] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _bodies: dict[str, Order] = field(default_factory=dict)
     _late: list[Order] = field(default_factory=list)
     _messages: list[bytes] = field(default_factory=list)
     _disputes: dict[str, Dispute] = field(default_factory=dict)
 
+    @classmethod
+    def at_play(cls, clock: Callable[[], datetime]) -> PretendProcessor:
+        """One for the demo, whose messages nobody else can sign."""
+        return cls(clock, seed=secrets.randbits(32), secret=secrets.token_bytes(32))
+
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)  # noqa: S311 - it plays, it keeps no secret
+
+    @property
+    def elsewhere(self) -> bool:
+        return bool(self.address)
+
+    def open_card_page(self, order: CardPageOrder) -> CardPage:
+        session = f"cs_{order.page_id}"
+        if self.pages.setdefault(session, PretendPage(order)).order != order:
+            raise AssertionError(f"{order.key} was used for two pages")
+        return CardPage(session, f"{self.address}/pretend/cards/{session}")
+
+    def type_card(self, session: str, last4: str, *, declined: bool = False) -> None:
+        """The rider types a card in on our page; doing it again changes nothing."""
+        page = self.pages[session]
+        if page.card is None:
+            number = f"{len(self.pages):06d}{self.rng.randrange(10**6):06d}"
+            method = f"{DECLINED}_{number}" if declined else f"pm_{number}"
+            page.card = Card(f"cus_{number}", method, "visa", last4, 12, self.clock().year + 3)
+            self._tell("order", {"order": page.order.page_id})
+
+    def find_card(self, page_id: str, session: str) -> Card | Pending | Failed:
+        page = self.pages.get(session)
+        if page is None or page.order.page_id != page_id:
+            return Failed("not_there")
+        if page.card is None:
+            return Failed("expired") if self.clock() >= page.order.until else Pending()
+        return page.card
+
+    def forget_card(self, customer: str, method: str) -> None:
+        if method not in self.forgotten:
+            self.forgotten.append(method)
 
     def charge(self, order: ChargeOrder) -> Outcome:
         return self._carry_out(order)
@@ -116,13 +170,17 @@ class PretendProcessor:
     def _move(self, order: Order) -> Outcome:
         name = f"{len(self.moved):06d}"
         if isinstance(order, ChargeOrder):
-            if order.method == DECLINED:
+            if order.method.startswith(DECLINED):
                 return Failed(DECLINED)
+            if order.method in self.forgotten:
+                return Failed("resource_missing")
             fee = order.amount.minor * 14 // 1000 + 25
             self.moved.append(Moved(f"pi_{name}", "charge", order.order_id, order.order_id,
                                     order.amount, fee, self.clock()))  # fmt: skip
             return Succeeded(f"pi_{name}")
-        charged = next(one for one in self.moved if one.name == order.charge)
+        charged = next((one for one in self.moved if one.name == order.charge), None)
+        if charged is None:
+            return Failed("resource_missing")  # what was before this program started is forgotten
         back = sum(one.amount.minor for one in self.moved
                    if one.kind == "refund" and one.charge == charged.order_id)  # fmt: skip
         if charged.amount.minor + back - order.amount.minor < 0:

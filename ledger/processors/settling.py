@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import col
 
-from ledger.autotopup import DONE
+from ledger.autotopup import CHARGEBACK, DONE, answer, pause_auto_top_up
 from ledger.entries import Draft
 from ledger.ledger import Ledger
 from ledger.once import recorded_before
@@ -16,8 +16,7 @@ from ledger.processors.cards import CARD_REFUNDS, WORDS, call_draft, rider_key
 from ledger.processors.protocol import Dispute, Failed, Succeeded
 from ledger.rollups import PSP_CLEARING
 from ledger.store import LogWriter
-from models.database import writing
-from models.tables.ledger import TopUpRequestRow
+from models.database import forget_old_pages, writing
 from models.tables.reconcile import ProcessorCallRow
 
 _DISPUTES = UUID("4e6e2a52-0a2f-5c0e-8d7b-5f3a1f0d9c31")
@@ -40,24 +39,19 @@ def settle(ledger: Ledger, processor: str, call_id: str, outcome: Succeeded | Fa
             call.state, call.reference, call.reason = "succeeded", outcome.reference, None
         else:
             call.state, call.reason = "failed", outcome.reason[:200]
-        if call.account_id is None:
-            call.customer = call.method = ""  # the rider was erased while this was on its way
+        erased = call.account_id is None
+        if erased:
+            call.customer = call.method = ""  # the rider left while this was on its way
         session.add(call)
-        _answer_request(session, ledger, call)
+        done = call.state == "succeeded"
+        answer(session, call_id, DONE if done else call.reason or "failed", writer.recorded_at)
         draft = _settling(ledger, writer, call, processor)
         if draft is not None and recorded_before(session, draft) is None:
             writer.append(draft)
             writer.save()
+    if erased:
+        forget_old_pages(ledger.engine)
     return True
-
-
-def _answer_request(session: Session, ledger: Ledger, call: ProcessorCallRow) -> None:
-    """Tell whoever asked for an automatic top-up what came of it."""
-    request = session.get(TopUpRequestRow, call.call_id)
-    if request is not None and request.outcome != DONE:
-        request.answered_at = ledger.clock()
-        request.outcome = DONE if call.state == "succeeded" else call.reason
-        session.add(request)
 
 
 def _settling(
@@ -108,4 +102,6 @@ def book_dispute(ledger: Ledger, dispute: Dispute) -> bool:
         if recorded_before(session, draft) is None:
             writer.append(draft)
             writer.save()
+            if charge.account_id is not None and not dispute.won:
+                pause_auto_top_up(session, charge.account_id, CHARGEBACK)
     return True

@@ -1,4 +1,7 @@
-"""Stripe: payment intents off session, refunds, and webhooks with verified signatures.
+"""Stripe: Checkout to add a card, payment intents off session, refunds, verified webhooks.
+
+A card is typed in on Stripe's own page (Checkout in setup mode), which makes a customer for
+that card alone; forgetting the card deletes the customer with it.
 
 Our id is in the metadata of everything (``facefare_id``), so that the reports carry it, and
 makes the idempotency key. Payouts are left to Stripe's automatic schedule: only then do its
@@ -17,6 +20,9 @@ from typing import Any
 import stripe
 
 from ledger.processors.protocol import (
+    Card,
+    CardPage,
+    CardPageOrder,
     ChargeOrder,
     Dispute,
     Event,
@@ -25,11 +31,11 @@ from ledger.processors.protocol import (
     Outcome,
     OutcomeUnknown,
     Pending,
-    ProcessorUnusable,
     RefundOrder,
     Succeeded,
     WebhookRefused,
 )
+from ledger.processors.stripe_errors import OUR_ACCOUNT, refusal, trouble, unusable, why_declined
 from models.money import Money
 
 OWN_ID = "facefare_id"
@@ -47,6 +53,7 @@ class StripeProcessor:
     """Stripe by its API; ``address`` points it at a server for tests."""
 
     name = "stripe"
+    elsewhere = True
 
     def __init__(self, secret_key: str, webhook_secret: str, address: str | None = None) -> None:
         self._webhook_secret = webhook_secret
@@ -72,9 +79,9 @@ class StripeProcessor:
                 {"idempotency_key": order.key},
             )
         except stripe.CardError as error:
-            return Failed(error.code or "card_declined")
+            return Failed(why_declined(error))
         except stripe.StripeError as error:
-            raise _trouble(error) from error
+            return refusal(error)
         return self._outcome(intent)
 
     def refund(self, order: RefundOrder) -> Outcome:
@@ -88,7 +95,7 @@ class StripeProcessor:
                 {"idempotency_key": order.key},
             )
         except stripe.StripeError as error:
-            raise _trouble(error) from error
+            return refusal(error)
         return _refund_outcome(refund)
 
     def find_charge(self, order: ChargeOrder) -> Outcome | NotThere:
@@ -104,7 +111,7 @@ class StripeProcessor:
             try:
                 page = self._client.v1.payment_intents.list(asked)
             except stripe.StripeError as error:
-                raise OutcomeUnknown(f"Stripe could not be asked: {error}") from error
+                raise trouble(error) from error
             recent = [one for one in page.data if one.created >= since.timestamp()]
             yield from recent
             if not page.has_more or not recent:
@@ -116,7 +123,8 @@ class StripeProcessor:
         try:
             page = self._client.v1.refunds.list({"payment_intent": order.charge, "limit": _PAGE})
         except stripe.StripeError as error:
-            raise OutcomeUnknown(f"Stripe could not be asked: {error}") from error
+            refusal(error)  # raises, but where Stripe does not know the charge
+            return NotThere()
         for refund in page.data:
             if _own_id(refund) == order.order_id:
                 return _refund_outcome(refund)
@@ -139,6 +147,62 @@ class StripeProcessor:
             self._client.v1.payment_intents.cancel(intent.id)
         except stripe.StripeError as error:
             raise OutcomeUnknown(f"{intent.id} could not be given up: {error}") from error
+
+    def open_card_page(self, order: CardPageOrder) -> CardPage:
+        ours = {OWN_ID: order.page_id}
+        try:
+            page = self._client.v1.checkout.sessions.create(
+                {
+                    "mode": "setup",
+                    "allowed_payment_method_types": ["card"],
+                    "currency": order.currency.lower(),
+                    "customer_creation": "always",
+                    "success_url": order.done_url,
+                    "cancel_url": order.back_url,
+                    "locale": "zh" if order.language.startswith("zh") else "en",
+                    "expires_at": int(order.until.timestamp()),
+                    "metadata": ours,
+                    "setup_intent_data": {"metadata": ours},
+                },
+                {"idempotency_key": order.key},
+            )
+        except stripe.StripeError as error:
+            raise unusable(error) from error
+        if not page.url:
+            raise OutcomeUnknown("Stripe opened a page and did not say where")
+        return CardPage(page.id, page.url)
+
+    def find_card(self, page_id: str, session: str) -> Card | Pending | Failed:
+        try:
+            page: Any = self._client.v1.checkout.sessions.retrieve(
+                session, {"expand": ["setup_intent.payment_method"]}
+            )
+        except stripe.StripeError as error:
+            return refusal(error)
+        if _own_id(page) != page_id:
+            raise OutcomeUnknown(f"Stripe's page {session} is not the one we opened")
+        if page.status == "expired":
+            return Failed("expired")
+        intent = page.setup_intent
+        if page.status != "complete" or intent is None or intent.status == "processing":
+            return Pending()
+        if intent.status != "succeeded":
+            return Failed(intent.status)
+        return _card(page)
+
+    def forget_card(self, customer: str, method: str) -> None:
+        for forget, name in (
+            (self._client.v1.payment_methods.detach, method),
+            (self._client.v1.customers.delete, customer),
+        ):
+            try:
+                forget(name)
+            except stripe.InvalidRequestError as error:
+                if error.code in OUR_ACCOUNT:
+                    raise trouble(error) from error
+                # Else it is not attached, or not there: gone, as it should be.
+            except stripe.StripeError as error:
+                raise trouble(error) from error
 
     def read_event(self, body: bytes, signature: str, now: datetime) -> Event:
         try:
@@ -186,10 +250,10 @@ def _refund_outcome(refund: Any) -> Outcome:
     )
 
 
-def _trouble(error: stripe.StripeError) -> OutcomeUnknown | ProcessorUnusable:
-    """Whether an error leaves the outcome open, or Stripe will not have this order at all."""
-    definite = (stripe.AuthenticationError, stripe.PermissionError, stripe.InvalidRequestError,
-                stripe.IdempotencyError)  # fmt: skip
-    if isinstance(error, definite):
-        return ProcessorUnusable(f"Stripe refuses the order: {error}")
-    return OutcomeUnknown(f"Stripe did not answer: {error}")
+def _card(page: Any) -> Card:
+    """The card of a completed page, whose payment method was asked for with it."""
+    method = page.setup_intent.payment_method
+    card = method.card
+    return Card(
+        str(page.customer), method.id, card.brand, card.last4, card.exp_month, card.exp_year
+    )

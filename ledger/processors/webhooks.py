@@ -1,9 +1,9 @@
 """Webhooks: a signed hint that something changed.
 
-A message about an order is not believed for what it says: the processor is asked what is
-true now, so doubled, late and reordered messages all end in the same books. An event's id is
-kept once it was handled; a message that could not be handled is answered with an error and
-comes again.
+A message about an order or a card's page is not believed for what it says: the processor is
+asked what is true now, so doubled, late and reordered messages all end in the same books. An
+event's id is kept once it was handled; a message that could not be handled is answered with
+an error and comes again.
 
     POST /api/v1/processor/webhook      Stripe-Signature: t=…,v1=…
     204   handled, now or before     400   not signed by the processor     503   come again
@@ -16,7 +16,13 @@ from werkzeug.wrappers import Response
 
 from ledger.ledger import Ledger
 from ledger.processors.outbox import ask_about
-from ledger.processors.protocol import Event, OutcomeUnknown, Processor, WebhookRefused
+from ledger.processors.protocol import (
+    Event,
+    OutcomeUnknown,
+    Processor,
+    ProcessorUnusable,
+    WebhookRefused,
+)
 from ledger.processors.settling import book_dispute
 from models.database import reading, writing
 from models.tables.reconcile import ProcessorEventRow
@@ -72,7 +78,7 @@ def webhooks(ledger: Ledger, processor: Processor) -> Blueprint:
             )
         except WebhookRefused as error:
             return Response(str(error), 400, mimetype="text/plain")
-        except OutcomeUnknown as error:
+        except (OutcomeUnknown, ProcessorUnusable) as error:
             return Response(str(error), 503, mimetype="text/plain")
         return Response(status=204)
 
