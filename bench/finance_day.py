@@ -1,9 +1,10 @@
 """A day of fares and card payments with every kind of difference planted, and known.
 
-The ledger gets real entries: rides of random riders, and card top-ups, refunds and
-chargebacks as ``ledger.processors`` books them. Beside it stand the files the others would
-send: Stripe's balance and payout reports and a camt.053 bank statement. Faults go into the
-files only, and ``planted`` says what must be found: the kind and the thing it is about.
+The ledger gets real entries: rides of random riders, card top-ups, refunds and chargebacks
+as ``ledger.processors`` books them, and bags of cash as a clerk sends them to the bank. Beside
+it stand the files the others would send: Stripe's balance and payout reports and a camt.053
+bank statement. Faults go into the files only, and ``planted`` says what must be found: the
+kind and the thing it is about.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from uuid import UUID
 from ledger.accounts import open_account
 from ledger.entries import Draft
 from ledger.ledger import Ledger
-from ledger.postings import RIDER, transfer
+from ledger.postings import CASH_DESK, RIDER, transfer
+from ledger.reconcile.drawer import DEPOSIT
+from ledger.rollups import PAYOUTS as IN_TRANSIT
 from ledger.rollups import PSP_CLEARING
 from ledger.store import LogWriter
 from models.database import writing
@@ -28,9 +31,11 @@ DAY = "2026-11-16"
 RUN_DAY = "2026-11-25"
 NOON = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
 PAYOUTS = 24
+DEPOSITS = 8
 PLANTED_EACH = 5
 CURRENCY = "CNY"
 _ACCOUNTS = 20
+_PASSAGES = 1_000
 _AT_ONCE = 5_000
 _KEY = b"k" * 32
 FEE_RULE = {"percent": "1.4", "fixed": "0.25", "tolerance": "0.01"}
@@ -75,6 +80,7 @@ class FinanceDay:
     accounts: list[str] = field(default_factory=list)
     charges: list[tuple[str, int]] = field(default_factory=list)
     refunds: list[tuple[str, str, int]] = field(default_factory=list)
+    deposits: list[tuple[str, str, int]] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     payouts: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     receipts: list[Receipt] = field(default_factory=list)
@@ -114,10 +120,14 @@ def _record(ledger: Ledger, made: FinanceDay, rides: int, payments: int) -> None
     for number in range(PLANTED_EACH):
         made.charges.append((made.uuid(), 91_001 + number))
         made.unusual.add(made.charges[-1][0])
+    for number in range(DEPOSITS):
+        made.deposits.append((made.uuid(), f"BAG-{number:06d}", 31_007 + 1_111 * number))
+    passages = _passages(made)
     drafts = chain(
-        (_ride(made) for _ in range(rides)),
+        (_ride(made, number, passages[number * 7 % _PASSAGES]) for number in range(rides)),
         (_charge(made, *charge) for charge in made.charges),
         (_refund(made, *refund) for refund in made.refunds),
+        (_deposit(*deposit) for deposit in made.deposits),
     )
     while some := list(islice(drafts, _AT_ONCE)):
         with writing(ledger.engine) as session:
@@ -127,15 +137,32 @@ def _record(ledger: Ledger, made: FinanceDay, rides: int, payments: int) -> None
             writer.save()
 
 
-def _ride(made: FinanceDay) -> Draft:
-    rng, amount = made.rng, Money(made.rng.choice((200, 300, 500)), CURRENCY)
-    gate = rng.randint(1, 40)
-    return Draft("ride", made.uuid(), NOON - timedelta(seconds=rng.randint(0, 300)), amount,
-                 transfer(amount, debit=RIDER, credit="income:fares:metro"),
-                 {"gate": f"gate-{gate}", "station": f"station-{gate // 4}", "direction": "in",
-                  "medium": rng.choice(("face", "pass")),
-                  "rule": {"code": "flat", "words": "Flat fare."}},
-                 rng.choice(made.accounts), _KEY)  # fmt: skip
+def _tap_id(made: FinanceDay, number: int) -> str:
+    """A UUIDv7 as gates make them, each a millisecond later: ids that grow are quick to keep."""
+    moment = int(NOON.timestamp() * 1000) + number
+    random_bits = made.rng.getrandbits(62)
+    return str(UUID(int=moment << 80 | 0x7 << 76 | 0b10 << 62 | random_bits))
+
+
+def _passages(made: FinanceDay) -> list[tuple[Money, dict[str, object]]]:
+    """What rides are like: drawn once and used in turn, so that ten million are soon made."""
+    rng = made.rng
+    found: list[tuple[Money, dict[str, object]]] = []
+    for _ in range(_PASSAGES):
+        gate = rng.randint(1, 40)
+        found.append((Money(rng.choice((200, 300, 500)), CURRENCY), {
+            "gate": f"gate-{gate}", "station": f"station-{gate // 4}", "direction": "in",
+            "medium": rng.choice(("face", "pass")),
+            "rule": {"code": "flat", "words": "Flat fare."}}))  # fmt: skip
+    return found
+
+
+def _ride(made: FinanceDay, number: int, passage: tuple[Money, dict[str, object]]) -> Draft:
+    amount, facts = passage
+    at = NOON - timedelta(seconds=number % 300)
+    return Draft("ride", _tap_id(made, number), at, amount,
+                 transfer(amount, debit=RIDER, credit="income:fares:metro"), facts,
+                 made.accounts[number % _ACCOUNTS], _KEY)  # fmt: skip
 
 
 def _charge(made: FinanceDay, charge_id: str, minor: int) -> Draft:
@@ -151,6 +178,13 @@ def _refund(made: FinanceDay, refund_id: str, charge_id: str, minor: int) -> Dra
     return Draft("card_refund", refund_id, NOON, amount,
                  transfer(amount, debit="liabilities:card_refunds", credit=PSP_CLEARING),
                  {"corrects": charge_id})  # fmt: skip
+
+
+def _deposit(deposit_id: str, slip: str, minor: int) -> Draft:
+    amount, rule = Money(minor, CURRENCY), {"code": DEPOSIT, "words": "Carried to the bank."}
+    return Draft(DEPOSIT, deposit_id, NOON, amount,
+                 transfer(amount, debit=IN_TRANSIT, credit=CASH_DESK),
+                 {"slip": slip, "rule": rule})  # fmt: skip
 
 
 def _fee(minor: int) -> int:
@@ -240,6 +274,7 @@ def _pay_out(made: FinanceDay, faults: bool) -> None:
         made.payouts[name] = (minor, currency, day)
     names = [name for name in sorted(made.payouts) if name.startswith("po_1Bench0")]
     plain = _plant_at_bank(made, names) if faults else set(made.payouts)
+    _bank_cash(made, faults)
     for name in sorted(plain):
         minor, currency, day = made.payouts[name]
         made.receipts.append(
@@ -280,6 +315,27 @@ def _plant_at_bank(made: FinanceDay, names: list[str]) -> set[str]:
     made.payouts[short] = (minor - 500, currency, on)
     made.plant("payout_sum", f"stripe:{short}")
     return set(made.payouts) - {lost, wrong, late, split, one, two, twice}
+
+
+def _bank_cash(made: FinanceDay, faults: bool) -> None:
+    """What the bank says of the bags; of the last one it lost the slip, which is no difference."""
+    usual = [
+        (slip, minor, day_after(1), f"CASH DEPOSIT {slip}") for _, slip, minor in made.deposits
+    ]
+    slip, minor, on, _ = usual[-1]
+    usual[-1] = (slip, minor, on, "CASH DEPOSIT")
+    if faults:
+        lost, wrong, late, twice = made.deposits[:4]
+        made.plant("missing_at_bank", lost[0])
+        usual[1] = (wrong[1], wrong[2] - 5_000, day_after(1), f"CASH DEPOSIT {wrong[1]}")
+        made.plant("amount", wrong[0])
+        usual[2] = (late[1], late[2], day_after(6), f"CASH DEPOSIT {late[1]}")
+        made.plant("late", f"bank:DE02:{late[1]}")
+        usual.append((f"{twice[1]}-2", twice[2], day_after(2), f"CASH DEPOSIT {twice[1]}"))
+        made.plant("duplicate", f"bank:DE02:{twice[1]}-2")
+        del usual[0]
+    for name, minor, day, words in usual:
+        made.receipts.append(Receipt(name, minor, day, words))
 
 
 def _major(minor: int) -> str:

@@ -30,6 +30,7 @@ from facefare.setup import make_data
 from ledger.adjustments import dispute_credit, settle_dispute
 from ledger.checkpoints import publish
 from ledger.ledger import Ledger
+from ledger.reconcile.drawer import deposit_cash, open_drawer
 from ledger.reconcile.importing import import_statement
 from ledger.reconcile.rules import Rules
 from ledger.reconcile.run import run_day
@@ -76,7 +77,9 @@ class Office:
         for number, data in enumerate(bank_statements(made)):
             import_statement(self.ledger, data, f"bank-{number}.xml")
         run_day(self.ledger, RUN_DAY, Rules())
+        open_drawer(self.ledger, str(uuid4()), Money(10_000, "CNY"), "mei")
         top_up(self.ledger, made.accounts[0], Money(4200, "CNY"), str(uuid4()), "mei")
+        deposit_cash(self.ledger, str(uuid4()), Money(9_000, "CNY"), "BAG-000471", "mei")
         self._dispute()
         publish(self.ledger)
         return made

@@ -10,7 +10,8 @@
   rows of ``taking`` and ``posting_total`` for a year of 27,400 entries a day on 200 gates,
   and a *sparse* entry table: 2,000 real entries, the last one moved to number 9,999,999. The
   overview reads no entry but the last, so the missing ones are not missed; ``--full`` records
-  all ten million for real instead, which takes half an hour and 10 GB.
+  all ten million for real instead: 13 GB, and at 45 to 55 µs of processor time an entry (as
+  measured with 200,000) eight minutes where the disk keeps up.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from statistics import median
 from typing import Any
 
 from rich.progress import Progress
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 import ledger.ledger
 from bench.figures import Figure, answer, figure
@@ -168,6 +169,7 @@ def _measure(folder: Path, files: list[str]) -> dict[str, Any]:
 def _overview(folder: Path, seed: int, *, full: bool) -> list[Figure]:
     with _a_ledger(folder) as opened:
         if full:
+            _write_fast(opened)
             make_day(opened, ENTRIES, 0, seed, faults=False)
             day = "2026-11-16"
         else:
@@ -182,6 +184,17 @@ def _overview(folder: Path, seed: int, *, full: bool) -> list[Figure]:
     how = "all entries recorded" if full else "roll-up rows of a year, a sparse entry table"
     return [figure("overview_10m_ms", round(median(took), 1), "ms", 300.0, None, how=how,
                    entries=shown["entries"], worst_ms=round(max(took), 1))]  # fmt: skip
+
+
+def _write_fast(opened: Ledger) -> None:
+    """Do not wait for the disk: what is measured is reading, and the ledger is thrown away."""
+
+    def hurry(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA cache_size=-256000")  # KiB
+
+    event.listen(opened.engine, "connect", hurry)
+    opened.engine.dispose()  # whoever is connected already connects anew
 
 
 def _roll_up_a_year(opened: Ledger, seed: int) -> str:

@@ -21,6 +21,7 @@ entry's id is made from the credit's.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid5
@@ -31,6 +32,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.given_back import check_given_back, income_of
+from ledger.giving import Credit, checked_reason, find_ride, give
 from ledger.ledger import Ledger
 from ledger.limits import NO_LIMIT, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
@@ -39,10 +41,11 @@ from ledger.store import LogWriter
 from ledger.topups import staff_key_name
 from models.database import writing
 from models.money import Money
-from models.tables.ledger import EntryRow
+from models.tables.ledger import AccountRow, EntryRow
 
 SUSPENSE = "assets:suspense"
 DISPUTE = "dispute_credit"
+_DISPUTED = {DISPUTE: "Credited while the charge is looked into."}
 
 GOODWILL_REASONS = {
     "apology": "An apology for trouble on the way.",
@@ -52,83 +55,48 @@ WRITE_OFF_REASONS = {
     "uncollectable": "The debt cannot be collected.",
     "small_balance": "The debt is smaller than what it costs to collect it.",
 }
+CREDITS = {
+    "goodwill": (GOODWILL, GOODWILL_REASONS),
+    "write_off": (BAD_DEBT, WRITE_OFF_REASONS),
+}
+"""What an account is credited with, without a ride: who pays, and why."""
 
 
-def goodwill(
-    ledger: Ledger,
-    account_id: str,
-    amount: Money,
-    reason: str,
-    entry_id: str,
-    made_by: str,
-    limit: Limit | None = NO_LIMIT,
-    facts: Mapping[str, Any] = MappingProxyType({}),
-) -> Recorded:
-    """Give the account ``amount`` at our expense; raise ``EntryRefused`` for an unknown reason."""
-    _check_reason(reason, GOODWILL_REASONS)
-    facts = {**facts, "rule": {"code": reason, "words": GOODWILL_REASONS[reason]}}
-    return _credit(
-        ledger, "goodwill", account_id, amount, GOODWILL, facts, entry_id, made_by, limit
-    )
-
-
-def write_off(
-    ledger: Ledger,
-    account_id: str,
-    amount: Money,
-    reason: str,
-    entry_id: str,
-    made_by: str,
-    limit: Limit | None = NO_LIMIT,
-    facts: Mapping[str, Any] = MappingProxyType({}),
-) -> Recorded:
-    """Write off ``amount`` of the account's debt, at most all of it."""
-    _check_reason(reason, WRITE_OFF_REASONS)
-    facts = {**facts, "rule": {"code": reason, "words": WRITE_OFF_REASONS[reason]}}
-    return _credit(
-        ledger, "write_off", account_id, amount, BAD_DEBT, facts, entry_id, made_by, limit
-    )
-
-
-def _credit(
+def credit_account(
     ledger: Ledger,
     kind: str,
     account_id: str,
     amount: Money,
-    debit: str,
-    facts: Mapping[str, Any],
+    reason: str,
     entry_id: str,
     made_by: str,
-    limit: Limit | None,
+    limit: Limit | None = NO_LIMIT,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recorded:
-    check_entry_id(entry_id)
-    _check_positive(amount)
-    made_by_key = ledger.vault.create(staff_key_name(made_by))
-    with writing(ledger.engine) as session:
-        now = ledger.clock()
-        writer = LogWriter(session, now)
+    """Give the account ``amount`` as ``goodwill``, or as a ``write_off`` of what it owes.
+
+    Raises ``EntryRefused`` for a reason that is not one of the kind's, and where more would be
+    written off than is owed; else as ``give`` does.
+    """
+    debit, reasons = CREDITS[kind]
+    rule = checked_reason(reason, reasons)
+
+    def look(session: Session) -> Credit:
         account = find_account(session, account_id, amount.currency)
-        draft = Draft(
-            kind=kind,
-            entry_id=entry_id,
-            occurred_at=now,
-            amount=amount,
-            postings=transfer(amount, debit=debit, credit=RIDER),
-            facts=facts,
-            account_id=account_id,
-            account_key=ledger.vault.key(key_name(account_id)),
-            made_by=made_by,
-            made_by_key=made_by_key,
-        )
-        earlier = recorded_before(session, draft)
-        if earlier is not None:
-            return earlier
-        if kind == "write_off" and account.balance_minor + amount.minor > 0:
-            owed = Money(max(0, -account.balance_minor), account.currency)
-            raise EntryRefused(f"{amount.text()} cannot be written off: {owed.text()} are owed")
-        if limit is not None:
-            limit.check(session, draft)
-        return record(writer, draft)
+        check = partial(_check_owed, account, amount) if kind == "write_off" else _anything
+        return Credit(kind, account_id, debit, {**facts, "rule": rule}, check)
+
+    return give(ledger, entry_id, amount, made_by, limit, look)
+
+
+def _anything() -> None:
+    """Goodwill may be given to anybody."""
+
+
+def _check_owed(account: AccountRow, amount: Money) -> None:
+    if account.balance_minor + amount.minor > 0:
+        owed = Money(max(0, -account.balance_minor), account.currency)
+        raise EntryRefused(f"{amount.text()} cannot be written off: {owed.text()} are owed")
 
 
 def dispute_credit(
@@ -141,38 +109,16 @@ def dispute_credit(
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recorded:
     """Credit ``amount`` of a disputed ride until the dispute is settled."""
-    check_entry_id(entry_id)
-    _check_positive(amount)
-    made_by_key = ledger.vault.create(staff_key_name(made_by))
-    with writing(ledger.engine) as session:
-        now = ledger.clock()
-        writer = LogWriter(session, now)
-        ride = _entry(session, ride_id, "ride", "ride")
-        if ride.account_id is None:
-            raise EntryRefused("the ride's rider was erased; nobody can be credited")
-        draft = Draft(
-            kind="refund",
-            entry_id=entry_id,
-            occurred_at=now,
-            amount=amount,
-            postings=transfer(amount, debit=SUSPENSE, credit=RIDER),
-            facts={
-                **facts,
-                "corrects": ride_id,
-                "rule": {"code": DISPUTE, "words": "Credited while the charge is looked into."},
-            },
-            account_id=ride.account_id,
-            account_key=ledger.vault.key(key_name(ride.account_id)),
-            made_by=made_by,
-            made_by_key=made_by_key,
+    rule = checked_reason(DISPUTE, _DISPUTED)
+
+    def look(session: Session) -> Credit:
+        ride, account_id = find_ride(session, ride_id)
+        check = partial(check_given_back, ledger, session, ride, amount)
+        return Credit(
+            "refund", account_id, SUSPENSE, {**facts, "corrects": ride_id, "rule": rule}, check
         )
-        earlier = recorded_before(session, draft)
-        if earlier is not None:
-            return earlier
-        check_given_back(ledger, session, ride, amount)
-        if limit is not None:
-            limit.check(session, draft)
-        return record(writer, draft)
+
+    return give(ledger, entry_id, amount, made_by, limit, look)
 
 
 def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str) -> Recorded:
@@ -218,13 +164,3 @@ def _entry(session: Session, entry_id: str, kind: str, words: str) -> EntryRow:
     if row is None or row.kind != kind:
         raise EntryRefused(f"there is no {words} with the id {entry_id!r}")
     return row
-
-
-def _check_reason(reason: str, known: dict[str, str]) -> None:
-    if reason not in known:
-        raise EntryRefused(f"the reason is one of {', '.join(known)}, not {reason!r}")
-
-
-def _check_positive(amount: Money) -> None:
-    if amount.minor <= 0:
-        raise EntryRefused("a credit is more than zero")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
 from ledger.entries import Draft
@@ -21,7 +21,9 @@ from models.money import Money
 from models.tables.ledger import EntryRow
 
 WITHIN = timedelta(days=1)
-COUNTED = ("refund", "goodwill", "write_off")
+COUNTED = ("refund", "goodwill", "write_off", "card_refund_asked")
+CREDITING_RULES = ("paid_after_all", "not_refunded")
+"""Reasons of resolutions that give a rider money: a statement is soon written."""
 
 
 class AboveLimit(EntryRefused):
@@ -41,7 +43,7 @@ class Limit:
             select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
                 col(EntryRow.account_id) == draft.account_id,
                 col(EntryRow.made_by) == draft.made_by,
-                col(EntryRow.kind).in_(COUNTED),
+                or_(col(EntryRow.kind).in_(COUNTED), col(EntryRow.rule).in_(CREDITING_RULES)),
                 row > draft.occurred_at - WITHIN,
             )
         ).scalar_one()

@@ -20,7 +20,14 @@ from flask import Blueprint, Flask, Response, current_app, jsonify, render_templ
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ledger.shapes import HealthAnswer, ProblemShape, StandingsAnswer, TapsAnswer, TapsRequest
+from ledger.shapes import (
+    EntryShape,
+    HealthAnswer,
+    ProblemShape,
+    StandingsAnswer,
+    TapsAnswer,
+    TapsRequest,
+)
 from models.errors import FacefareError
 from models.wire.tap import Tap
 
@@ -119,7 +126,7 @@ _OPERATIONS = {
         who="auditor",
         parameters={"number": ("The bundle, as C2SP tlog-tiles writes it", "000.p/3")},
         answers={
-            200: Answer("Entries, each after its length in two bytes", _BYTES),
+            200: Answer("Entries (EntryShape), each after its length in two bytes", _BYTES),
             302: Answer("Sign in first", _HTML),
             403: _problem("Your role does not allow this.", 403, "Forbidden"),
             404: _NOT_THERE,
@@ -163,7 +170,10 @@ def build_document(app: Flask) -> dict[str, Any]:
     """The document of the interface as ``app`` serves it; raise ``UndocumentedRoute``."""
     models = {answer.model for operation in _OPERATIONS.values()
               for answer in operation.answers.values() if answer.model}  # fmt: skip
-    models |= {operation.body for operation in _OPERATIONS.values() if operation.body} | {Tap}
+    models |= {operation.body for operation in _OPERATIONS.values() if operation.body} | {
+        Tap,
+        EntryShape,
+    }
     ordered = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"

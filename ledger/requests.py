@@ -24,15 +24,24 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
-from ledger.adjustments import dispute_credit, goodwill, write_off
+from ledger.adjustments import credit_account, dispute_credit
 from ledger.entries import Draft, decode
 from ledger.ledger import Ledger
 from ledger.limits import NO_LIMIT, AboveLimit, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
+from ledger.processors.cards import find_charge, refund_to_card
 from ledger.refunds import refund
 from ledger.store import LogWriter
 from ledger.topups import staff_key_name
-from ledger.wanted import KINDS, OF_A_RIDE, Wanted, check_wanted
+from ledger.two_persons import check_two_persons
+from ledger.wanted import (
+    CARD_REASONS,
+    OF_A_RIDE,
+    TO_THE_CARD,
+    Wanted,
+    check_wanted,
+    reasons_of,
+)
 from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import EntryRow
@@ -79,7 +88,11 @@ def adjust(ledger: Ledger, wanted: Wanted, made_by: str) -> Done | Asked:
 
 
 def approve(ledger: Ledger, entry_id: str, decided_by: str) -> Recorded:
-    """Give the credit that was asked for under ``entry_id``; not by who asked for it."""
+    """Give the credit that was asked for under ``entry_id``; not by who asked for it.
+
+    Raises ``EntryRefused`` for the same person, ``NotIndependent`` for one who let the other
+    in a short while ago.
+    """
     wanted = _to_decide(ledger, entry_id, decided_by)
     return _give(ledger, wanted, decided_by, NO_LIMIT)
 
@@ -114,23 +127,29 @@ def request_id(entry_id: str) -> str:
 
 def _give(ledger: Ledger, wanted: Wanted, made_by: str, limit: Limit | None) -> Recorded:
     about, amount, reason, entry_id = wanted.about, wanted.amount, wanted.reason, wanted.entry_id
-    facts = {"case": wanted.case} if wanted.case else {}
+    facts: dict[str, Any] = {"case": wanted.case} if wanted.case else {}
     if wanted.kind == "refund":
         return refund(ledger, about, amount, reason, entry_id, made_by, limit, facts)
     if wanted.kind == "dispute_credit":
         return dispute_credit(ledger, about, amount, entry_id, made_by, limit, facts)
-    give = goodwill if wanted.kind == "goodwill" else write_off
-    return give(ledger, about, amount, reason, entry_id, made_by, limit, facts)
+    if wanted.kind == TO_THE_CARD:
+        facts["rule"] = {"code": reason, "words": CARD_REASONS[reason]}
+        return refund_to_card(ledger, about, amount, entry_id, made_by, limit, facts)
+    return credit_account(
+        ledger, wanted.kind, about, amount, reason, entry_id, made_by, limit, facts
+    )
 
 
 def _ask(ledger: Ledger, wanted: Wanted, made_by: str) -> Recorded:
     asks: dict[str, Any] = {"kind": wanted.kind}
-    if wanted.kind in OF_A_RIDE:
-        asks["ride"] = wanted.about
+    if wanted.kind in (*OF_A_RIDE, TO_THE_CARD):
+        asks["ride" if wanted.kind in OF_A_RIDE else "top_up"] = wanted.about
+    words = reasons_of(wanted.kind)
+    assert words is not None  # check_wanted has seen to it
     facts: dict[str, Any] = {
         "asks": asks,
         "corrects": wanted.entry_id,
-        "rule": {"code": wanted.reason, "words": KINDS[wanted.kind][wanted.reason]},
+        "rule": {"code": wanted.reason, "words": words[wanted.reason]},
     }
     if wanted.case:
         facts["case"] = wanted.case
@@ -143,6 +162,8 @@ def _ask(ledger: Ledger, wanted: Wanted, made_by: str) -> Recorded:
 
 
 def _account(session: Session, wanted: Wanted) -> str:
+    if wanted.kind == TO_THE_CARD:
+        return find_charge(session, wanted.about, wanted.amount).account_id or ""
     if wanted.kind not in OF_A_RIDE:
         return find_account(session, wanted.about, wanted.amount.currency).account_id
     query = select(EntryRow).where(col(EntryRow.entry_id) == wanted.about)
@@ -179,9 +200,9 @@ def _to_decide(ledger: Ledger, entry_id: str, decided_by: str) -> Wanted:
     check_entry_id(entry_id)
     with reading(ledger.engine) as session:
         row = _request(session, entry_id)
-        if row.made_by == decided_by:
-            raise EntryRefused("who asked for a credit does not decide about it; ask a colleague")
-        return _wanted(row)
+        asked_by, wanted = row.made_by or "", _wanted(row)
+    check_two_persons(ledger, asked_by, decided_by, request_id(entry_id))
+    return wanted
 
 
 def _request(session: Session, entry_id: str) -> EntryRow:
@@ -198,7 +219,7 @@ def _wanted(row: EntryRow) -> Wanted:
     return Wanted(
         entry_id=value["corrects"],
         kind=asks["kind"],
-        about=asks.get("ride") or row.account_id or "",
+        about=asks.get("ride") or asks.get("top_up") or row.account_id or "",
         amount=Money(row.amount_minor, row.currency),
         reason=value["rule"]["code"],
         case=value.get("case", ""),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ledger.arrivals import SIGNED_TAP_CHARS_MAX
 from ledger.charge import TAPS_MAX
+from ledger.kinds import KINDS
 from models.wire.tap import AccountId
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
@@ -118,3 +119,25 @@ class HealthAnswer(Shape):
     unsigned_for_s: float = Field(ge=0)
     signer: str = Field(description="Host and process that sign, empty while none does.")
     witnesses: list[WitnessShape]
+
+
+class PostingShape(AmountShape):
+    """What moved to (positive) or from (negative) an account."""
+
+    account: str
+
+
+class EntryShape(BaseModel):
+    """An entry as a bundle has it, in the members that all have; docs/ledger-format.md has more."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    v: Literal[1]
+    seq: int = Field(ge=0)
+    prev: str = Field(pattern="^[0-9a-f]{64}$")
+    kind: str = Field(json_schema_extra={"enum": list(KINDS)})
+    id: str
+    occurred_at: Moment
+    recorded_at: Moment
+    amount: AmountShape
+    postings: list[PostingShape]

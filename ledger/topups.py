@@ -1,6 +1,14 @@
-"""Top-ups: money a rider hands over the counter, recorded exactly once."""
+"""Top-ups: money a rider hands over the counter, recorded exactly once.
+
+Cash goes into the open drawer of whoever takes it, so that it is counted when the drawer is
+closed (``ledger.reconcile.drawer``). Without one nothing is taken.
+"""
 
 from __future__ import annotations
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
@@ -10,6 +18,11 @@ from ledger.postings import CASH_DESK, RIDER, transfer
 from ledger.store import LogWriter
 from models.database import writing
 from models.money import Money
+from models.tables.reconcile import NOT_CLOSED, DrawerRow
+
+
+class NoOpenDrawer(EntryRefused):
+    """Cash cannot be handled: whoever does it has no drawer that is open."""
 
 
 def staff_key_name(name: str) -> str:
@@ -23,7 +36,8 @@ def top_up(
     """Record cash of a rider taken by the member of staff ``made_by``.
 
     Raises ``EntryRefused`` for a bad id or amount, ``EntryConflict`` where the id was used
-    for anything else, ``AccountError`` where there is no such account.
+    for anything else, ``AccountError`` where there is no such account, ``NoOpenDrawer`` where
+    ``made_by`` has none.
     """
     check_entry_id(top_up_id)
     if amount.currency != ledger.settings.currency:
@@ -50,4 +64,20 @@ def top_up(
         earlier = recorded_before(session, draft)
         if earlier is not None:
             return earlier
+        own_drawer(session, made_by)
         return record(writer, draft)
+
+
+def drawer_of(session: Session, clerk: str) -> DrawerRow | None:
+    """The clerk's open drawer, None where there is none; the schema has it that it is one."""
+    query = select(DrawerRow).where(col(DrawerRow.clerk) == clerk, NOT_CLOSED)
+    drawer: DrawerRow | None = session.execute(query).scalar()
+    return drawer
+
+
+def own_drawer(session: Session, clerk: str) -> DrawerRow:
+    """The clerk's open drawer; raise ``NoOpenDrawer`` where there is none."""
+    drawer = drawer_of(session, clerk)
+    if drawer is None:
+        raise NoOpenDrawer(_("Open your drawer first: cash is counted with the drawer it lies in."))
+    return drawer

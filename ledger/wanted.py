@@ -20,7 +20,15 @@ KINDS: dict[str, dict[str, str]] = {
     "goodwill": GOODWILL_REASONS,
     "write_off": WRITE_OFF_REASONS,
 }
-"""What can be asked for, and the reasons of each."""
+"""What the service desk can ask for, and the reasons of each."""
+
+TO_THE_CARD = "card_refund"
+CARD_REASONS = {
+    "rider_asked": "The rider asked for the money back.",
+    "topped_up_twice": "The top-up was made twice.",
+    "not_by_rider": "The rider did not make this top-up.",
+}
+"""Why finance pays a card top-up back to its card."""
 
 OF_A_RIDE = ("refund", "dispute_credit")
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,39}")
@@ -28,7 +36,7 @@ _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A credit that staff want to give: ``about`` is a ride's id, or else an account's.
+    """A credit that staff want to give: ``about`` is a ride's or top-up's id, or an account's.
 
     ``entry_id`` was made with the form.
     """
@@ -41,10 +49,15 @@ class Wanted:
     case: str = ""
 
 
+def reasons_of(kind: str) -> dict[str, str] | None:
+    """The reasons of a kind in words, None where there is no such kind."""
+    return CARD_REASONS if kind == TO_THE_CARD else KINDS.get(kind)
+
+
 def check_wanted(wanted: Wanted) -> None:
     """Raise ``EntryRefused`` for what cannot be given whatever the ledger holds."""
     check_entry_id(wanted.entry_id)
-    reasons = KINDS.get(wanted.kind)
+    reasons = reasons_of(wanted.kind)
     if reasons is None:
         raise EntryRefused(f"a credit is one of {', '.join(KINDS)}, not {wanted.kind!r}")
     if wanted.reason not in reasons:

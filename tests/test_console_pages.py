@@ -59,6 +59,7 @@ def pages_of(office: Office) -> dict[str, str]:
         "standing": "/finance/standing",
         "adjust_form": "/finance/adjust",
         "waiting": "/finance/waiting",
+        "card_refunds": "/finance/card-refunds",
         "totals": "/finance/totals",
         "total_days": "/finance/totals/assets:psp_clearing/CNY",
         "total_lines": f"/finance/totals/assets:psp_clearing/CNY/{DAY}",
@@ -300,7 +301,7 @@ def test_a_drawer_is_counted_before_it_says_what_should_be_in_it(
     page.get_by_role("button", name="Close the drawer").click()
     expect(page.get_by_role("status")).to_contain_text("off by -CN¥1.00")
     expect(page.get_by_role("button", name="Open the drawer")).to_be_visible()
-    expect(page.locator("table")).to_contain_text("CN¥120.00")
+    expect(page.get_by_role("region", name="Drawers")).to_contain_text("CN¥120.00")
 
 
 def test_a_dispute_is_settled_from_its_page(page: Page, office: Office) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 
 from ledger.accounts import AccountError, balance
-from ledger.adjustments import SUSPENSE, dispute_credit, goodwill, settle_dispute, write_off
+from ledger.adjustments import SUSPENSE, credit_account, dispute_credit, settle_dispute
 from ledger.checkpoints import publish
 from ledger.entries import decode
 from ledger.erasure import erase_account
@@ -322,13 +322,13 @@ def test_a_dispute_rejected_after_the_rider_left_is_borne_by_unclaimed_money(
 def test_goodwill_is_our_expense(town: Town, rider: str) -> None:
     entry_id = str(uuid4())
     for _ in range(2):
-        goodwill(town.ledger, rider, cny(150), "apology", entry_id, "desk")
+        credit_account(town.ledger, "goodwill", rider, cny(150), "apology", entry_id, "desk")
     assert balance(town.ledger, rider) == cny(2150)
     assert total(town, "expenses:goodwill") == 150
     with pytest.raises(EntryRefused, match="reason is one of"):
-        goodwill(town.ledger, rider, cny(1), "whim", str(uuid4()), "desk")
+        credit_account(town.ledger, "goodwill", rider, cny(1), "whim", str(uuid4()), "desk")
     with pytest.raises(EntryRefused, match="more than zero"):
-        goodwill(town.ledger, rider, cny(0), "apology", str(uuid4()), "desk")
+        credit_account(town.ledger, "goodwill", rider, cny(0), "apology", str(uuid4()), "desk")
     check(town)
 
 
@@ -336,14 +336,18 @@ def test_no_more_than_the_debt_is_written_off_even_at_once(town: Town) -> None:
     rider = town.rides(2)  # 4.00 below zero
     outcomes = at_once(
         *(
-            lambda: write_off(town.ledger, rider, cny(300), "uncollectable", str(uuid4()), "desk")
+            lambda: credit_account(
+                town.ledger, "write_off", rider, cny(300), "uncollectable", str(uuid4()), "desk"
+            )
             for _ in range(4)
         )
     )
     assert sum(isinstance(one, Recorded) for one in outcomes) == 1
     with pytest.raises(EntryRefused, match="are owed"):
-        write_off(town.ledger, rider, cny(101), "uncollectable", str(uuid4()), "desk")
-    write_off(town.ledger, rider, cny(100), "small_balance", str(uuid4()), "desk")
+        credit_account(
+            town.ledger, "write_off", rider, cny(101), "uncollectable", str(uuid4()), "desk"
+        )
+    credit_account(town.ledger, "write_off", rider, cny(100), "small_balance", str(uuid4()), "desk")
     assert balance(town.ledger, rider) == cny(0)
     assert total(town, "expenses:bad_debt") == 400
     check(town)

@@ -305,7 +305,7 @@ def test_who_may_ask_and_who_may_decide(app: Flask) -> None:
     for role, form, page in (
         ("service", 200, 200),
         ("finance", 200, 200),
-        ("admin", 200, 200),
+        ("admin", 403, 200),
         ("auditor", 403, 200),
         ("enroller", 403, 403),
     ):

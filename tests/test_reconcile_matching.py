@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.reconcile.differences import bucket
-from ledger.reconcile.matching import Claim, Item, match_processor
+from ledger.reconcile.matching import Claim, match_processor
 from ledger.reconcile.matching_bank import match_bank
+from ledger.reconcile.statements.lines import Kind, Line, payout_named
 
 
 def claim(name: str, minor: int, day: str = "2026-11-22", **more: str) -> Claim:
@@ -18,24 +20,30 @@ def claim(name: str, minor: int, day: str = "2026-11-22", **more: str) -> Claim:
     return Claim(name, kind, minor, more.pop("currency", "CNY"), day, more.get("corrects"))
 
 
-def item(name: str, gross: int, day: str = "2026-11-22", **more: str) -> Item:
-    return Item(name, more.get("kind", "charge"), gross, 0, more.get("currency", "CNY"), day,
-                more.get("own_id"), more.get("reference"))  # fmt: skip
+def item(name: str, gross: int, day: str = "2026-11-22", **more: Any) -> Line:
+    kind: Kind = more.get("kind", "charge")
+    return Line(1, name, kind, gross, 0, more.get("currency", "CNY"), day, more.get("own_id"),
+                more.get("reference"))  # fmt: skip
 
 
-def payout(name: str, minor: int, day: str = "2026-11-22", currency: str = "CNY") -> Item:
-    return Item(f"s:{name}", "payout", -minor, 0, currency, day, payout_id=name)
+def payout(name: str, minor: int, day: str = "2026-11-22", currency: str = "CNY") -> Line:
+    return Line(1, f"s:{name}", "payout", -minor, 0, currency, day, payout_id=name)
 
 
-def receipt(name: str, minor: int, words: str = "", day: str = "2026-11-23") -> Item:
-    return Item(name, "receipt", minor, 0, "CNY", day, words=words)
+def deposit(slip: str, minor: int, day: str = "2026-11-22") -> Line:
+    return Line(0, f"e:{slip}", "deposit", -minor, 0, "CNY", day, payout_id=slip)
 
 
-def processor_pairs(claims: list[Claim], items: list[Item]) -> list[tuple[str, str, str]]:
+def receipt(name: str, minor: int, words: str = "", day: str = "2026-11-23") -> Line:
+    return Line(1, name, "receipt", minor, 0, "CNY", day, words=words,
+                payout_id=payout_named(words))  # fmt: skip
+
+
+def processor_pairs(claims: list[Claim], items: list[Line]) -> list[tuple[str, str, str]]:
     return [(p.left, p.right, p.rule) for p in match_processor(claims, items).pairs]
 
 
-def bank_pairs(payouts: list[Item], receipts: list[Item]) -> list[tuple[str, str, str]]:
+def bank_pairs(payouts: list[Line], receipts: list[Line]) -> list[tuple[str, str, str]]:
     return [(p.left, p.right, p.rule) for p in match_bank(payouts, receipts).pairs]
 
 
@@ -49,7 +57,7 @@ def test_our_own_id_pairs_whatever_the_amount_and_the_day() -> None:
     [item("1", 100, own_id="a", currency="EUR"), item("1", 100, own_id="a", kind="refund"),
      item("1", 100, own_id="b")],
 )  # fmt: skip
-def test_an_id_pairs_only_the_same_sort_of_money(line: Item) -> None:
+def test_an_id_pairs_only_the_same_sort_of_money(line: Line) -> None:
     assert processor_pairs([claim("a", 100)], [line]) == []
 
 
@@ -77,7 +85,7 @@ def test_a_refund_is_told_by_its_charge_and_amount() -> None:
     ],
 )
 def test_amount_and_date_need_that_nobody_else_could_be_meant(
-    claims: list[Claim], lines: list[Item], pairs: int
+    claims: list[Claim], lines: list[Line], pairs: int
 ) -> None:
     assert len(processor_pairs(claims, lines)) == pairs
 

@@ -17,6 +17,7 @@ from sqlmodel import select
 
 from bench.finance_day import (
     DAY,
+    DEPOSITS,
     FEE_RULE,
     RUN_DAY,
     FinanceDay,
@@ -28,7 +29,8 @@ from bench.finance_day import (
 )
 from bench.postgres import Postgres
 from ledger.accounts import balance
-from ledger.processors.cards import keep_card, refund_to_card, top_up_by_card
+from ledger.processors.cards import refund_to_card, top_up_by_card
+from ledger.processors.keeping import keep_card
 from ledger.processors.outbox import work
 from ledger.processors.pretend import PretendProcessor
 from ledger.processors.protocol import ChargeOrder, Failed, Outcome, OutcomeUnknown
@@ -56,6 +58,7 @@ from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow
 from models.tables.reconcile import DifferenceNoteRow, DifferenceRow, StatementLineRow
 from tests.postgres import a_server, make_postgres_town
+from tests.test_processors import card
 from tests.town import Town, make_town
 
 RULES = Rules.model_validate({"fee": FEE_RULE})
@@ -130,7 +133,7 @@ def test_a_clean_day_has_no_difference_and_empty_clearing_accounts(town: Town) -
     found = report(town)
     assert (found["differences"], found["unexplained"]) == ([], 0)
     assert set(balances(town).values()) == {0}
-    assert sum(pair["pairs"] for pair in found["paired"]) == 500 + 5 + 10 + 24
+    assert sum(pair["pairs"] for pair in found["paired"]) == 500 + 5 + 10 + 24 + DEPOSITS
 
 
 def test_running_a_day_again_finds_nothing_and_reports_the_same_bytes(town: Town) -> None:
@@ -209,7 +212,7 @@ def small_day(town: Town) -> tuple[PretendProcessor, str, str]:
     """One rider's top-up of 20.00, part of it refunded to the card, both paid out."""
     processor = PretendProcessor(town.clock)
     account, charge_id = town.account(), str(uuid4())
-    keep_card(town.ledger, account, "pretend", "cus_1", "pm_1")
+    keep_card(town.ledger, account, "pretend", card("pm_1"))
     top_up_by_card(town.ledger, account, Money(2000, "CNY"), charge_id)
     work(town.ledger, processor)
     refund_to_card(town.ledger, charge_id, Money(500, "CNY"), str(uuid4()), "desk")
@@ -373,7 +376,7 @@ def test_what_the_outbox_will_book_is_not_booked_by_hand(town: Town) -> None:
             raise OutcomeUnknown("the reply was lost")
 
     processor, account, call_id = LosesReplies(town.clock), town.account(), str(uuid4())
-    keep_card(town.ledger, account, "pretend", "cus_1", "pm_1")
+    keep_card(town.ledger, account, "pretend", card("pm_1"))
     top_up_by_card(town.ledger, account, Money(2000, "CNY"), call_id)
     work(town.ledger, processor)
     processor.pay_out()
@@ -396,7 +399,7 @@ def test_a_payment_booked_by_hand_is_not_booked_again(town: Town) -> None:
             return Failed("card_declined")
 
     processor, account, call_id = SaysNo(town.clock), town.account(), str(uuid4())
-    keep_card(town.ledger, account, "pretend", "cus_1", "pm_1")
+    keep_card(town.ledger, account, "pretend", card("pm_1"))
     top_up_by_card(town.ledger, account, Money(2000, "CNY"), call_id)
     work(town.ledger, processor)
     processor.pay_out()
@@ -425,7 +428,7 @@ def test_a_reason_about_a_rider_needs_one(lite: Town) -> None:
     run_day(lite.ledger, "2026-11-22", RULES)
     row = one_difference(lite)
     with pytest.raises(ResolutionRefused, match="which rider"):
-        resolve(lite.ledger, row.difference_id, row.version, "not_paid", "", "Ann")
+        resolve(lite.ledger, row.difference_id, row.version, "paid_after_all", "", "Ann")
     resolve(lite.ledger, row.difference_id, row.version, "not_ours", "", "Ann")
     assert set(balances(lite).values()) == {0}
 

@@ -76,7 +76,7 @@ def _conditions(asked: Mapping[str, str], day: str) -> list[Any]:
         text = f"%{_plain(asked['q'])}%"
         where.append(
             or_(*(col(column).like(text, escape="\\") for column in
-                  (row.subject, row.other, row.words, row.difference_id)))
+                  (row.subject, row.other, row.said, row.difference_id)))
         )  # fmt: skip
     return where
 

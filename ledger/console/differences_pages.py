@@ -25,11 +25,13 @@ from ledger.console.filters import (
 )
 from ledger.console.roles import BOOKKEEPERS, READERS, who
 from ledger.ledger import Ledger
+from ledger.once import EntryRefused
 from ledger.reconcile.closed import today
 from ledger.reconcile.resolve import (
     ACKNOWLEDGED,
     REASONS,
     DifferenceChanged,
+    Proposed,
     ResolutionRefused,
     comment,
     hand_over,
@@ -118,12 +120,13 @@ def _change(ledger: Ledger, difference_id: str, change: Callable[[int, str], obj
     """Make one change, at the version that was looked at."""
     version = request.form.get("version", -1, type=int)
     try:
-        change(version, request.form.get("words", ""))
+        done = change(version, request.form.get("words", ""))
     except DifferenceChanged:
         return _shown(ledger, difference_id, seen=version), 409
-    except (ResolutionRefused, AccountError) as error:
+    except (ResolutionRefused, EntryRefused, AccountError) as error:
         return _shown(ledger, difference_id, trouble=str(error)), 400
-    flash(_("Recorded."))
+    flash(_("This is above the limit of one person: a colleague has to resolve it for the same "
+            "reason.") if isinstance(done, Proposed) else _("Recorded."))  # fmt: skip
     return redirect(url_for("finance.difference", difference_id=difference_id), 303)
 
 

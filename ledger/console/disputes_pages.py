@@ -6,8 +6,8 @@ from flask import Blueprint, render_template
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from ledger.console.refunds_pages import DECIDE_ROLES, open_disputes
-from ledger.console.roles import READERS
+from ledger.console.refunds_pages import open_disputes
+from ledger.console.roles import BOOKKEEPERS, READERS
 from ledger.ledger import Ledger
 from ledger.reconcile.closed import today
 from models.access.web import require_role
@@ -35,7 +35,7 @@ def disputes_pages(blueprint: Blueprint, ledger: Ledger) -> None:
                 chargebacks=_chargebacks(session),
                 now=ledger.clock(),
                 day=today(session, ledger.clock()),
-                deciders=DECIDE_ROLES,
+                deciders=BOOKKEEPERS,
             )
 
 

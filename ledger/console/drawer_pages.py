@@ -1,4 +1,4 @@
-"""The cash desk: open a drawer with what is in it, close it with what is counted."""
+"""The cash desk: open a drawer, carry cash to the bank, close the drawer with what is counted."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from werkzeug.wrappers import Response
 from ledger.console.roles import READERS, TILLS, who
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
-from ledger.reconcile.drawer import close_drawer, open_drawer
+from ledger.reconcile.closed import today
+from ledger.reconcile.drawer import (
+    close_drawer,
+    deposit_cash,
+    deposits_under_way,
+    open_drawer,
+)
+from ledger.reconcile.matching import days_between
+from ledger.topups import drawer_of
 from models.access.web import require_role
 from models.database import reading
 from models.money import MoneyError, parse_money
-from models.tables.reconcile import NOT_CLOSED, DrawerRow
+from models.tables.reconcile import DrawerRow
 
 _SHOWN = 30
 Page = Response | str | tuple[str, int]
@@ -41,6 +49,20 @@ def drawer_pages(blueprint: Blueprint, ledger: Ledger) -> None:
         except (MoneyError, EntryRefused) as error:
             return _shown(ledger, str(error)), 400
         flash(_("The drawer is open."))
+        return redirect(url_for("finance.drawer"), 303)
+
+    @blueprint.post("/drawer/deposit")
+    @require_role(*TILLS)
+    def send_cash() -> Page:
+        form = request.form
+        try:
+            amount = parse_money(form.get("amount", ""), ledger.settings.currency)
+            done = deposit_cash(ledger, form.get("id", ""), amount, form.get("slip", ""), who())
+        except (MoneyError, EntryRefused) as error:
+            return _shown(ledger, str(error)), 400
+        shown = amount.text(str(get_locale() or "en"))
+        flash(_("This was recorded before; nothing was added.") if done.replayed
+              else _("%(amount)s is on its way to the bank.", amount=shown))  # fmt: skip
         return redirect(url_for("finance.drawer"), 303)
 
     @blueprint.post("/drawer/close")
@@ -68,13 +90,13 @@ def _must_be_own(ledger: Ledger, drawer_id: str) -> None:
 
 def _shown(ledger: Ledger, trouble: str = "") -> str:
     with reading(ledger.engine) as session:
-        mine = session.execute(
-            select(DrawerRow).where(col(DrawerRow.clerk) == who(), NOT_CLOSED)
-        ).scalar()
+        day = today(session, ledger.clock())
         return render_template(
             "finance/drawer.html",
-            mine=mine,
+            mine=drawer_of(session, who()),
             new_id=str(uuid4()),
+            typed=request.form,
+            deposits=[(one, days_between(one.day, day)) for one in deposits_under_way(session)],
             drawers=_newest(session),
             currency=ledger.settings.currency,
             tills=TILLS,

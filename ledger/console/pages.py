@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from ledger.accounts import AccountError
 from ledger.checkpoints import health
 from ledger.console import queries
+from ledger.console.card_refunds_pages import card_refunds_pages
 from ledger.console.differences_pages import differences_pages
 from ledger.console.disputes_pages import disputes_pages
 from ledger.console.drawer_pages import drawer_pages
@@ -29,20 +30,22 @@ from ledger.console.standing_pages import standing_pages
 from ledger.console.state import log_state
 from ledger.console.statements_pages import statements_pages
 from ledger.console.totals_pages import totals_pages
-from ledger.console.words import label, reason, resolution
+from ledger.console.words import label, note_words, reason, resolution
 from ledger.entries import decode
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
 from ledger.reconcile.closed import today
 from ledger.reconcile.overview import overview as overview_of
+from ledger.reconcile.said import sentence
 from ledger.standings import standings_of
-from ledger.topups import top_up
+from ledger.topups import NoOpenDrawer, drawer_of, top_up
 from models.access.web import require_role
 from models.database import reading
 from models.money import Money, MoneyError, parse_money
 from models.tables.ledger import EntryRow
 
 _SUBJECTS = (
+    card_refunds_pages,
     *(adjustment_pages, fares_pages, standing_pages, totals_pages, differences_pages),
     *(disputes_pages, search_pages, periods_pages, drawer_pages, statements_pages),
 )
@@ -72,6 +75,8 @@ def finance(ledger: Ledger) -> Blueprint:
     blueprint.add_app_template_filter(label, "label")
     blueprint.add_app_template_filter(reason, "reason")
     blueprint.add_app_template_filter(resolution, "resolution")
+    blueprint.add_app_template_filter(sentence, "sentence")
+    blueprint.add_app_template_filter(note_words, "note_words")
 
     @blueprint.app_template_filter("when")
     def when(moment: datetime) -> str:
@@ -142,7 +147,9 @@ def _top_up_page(blueprint: Blueprint, ledger: Ledger) -> None:
     def top_up_form() -> str:
         # The id is made with the form: posting the same form twice tops up once.
         form = {"account": request.args.get("account", ""), "id": str(uuid4())}
-        return _form(form, ledger)
+        with reading(ledger.engine) as session:
+            has_drawer = drawer_of(session, who()) is not None
+        return _form(form, ledger, has_drawer=has_drawer)
 
     @blueprint.post("/top-up")
     @require_role(*TILLS)
@@ -152,6 +159,8 @@ def _top_up_page(blueprint: Blueprint, ledger: Ledger) -> None:
             amount = parse_money(form.get("amount", ""), ledger.settings.currency)
             account = form.get("account", "").strip().lower()
             done = top_up(ledger, account, amount, form.get("id", ""), who())
+        except NoOpenDrawer:
+            return _form(form, ledger, has_drawer=False), 400
         except (MoneyError, EntryRefused, AccountError) as error:
             return _form(form, ledger, str(error)), 400
         shown = amount.text(str(get_locale() or "en"))
@@ -160,7 +169,13 @@ def _top_up_page(blueprint: Blueprint, ledger: Ledger) -> None:
         return redirect(url_for("finance.entry", seq=done.entry))
 
 
-def _form(form: dict[str, str], ledger: Ledger, trouble: str = "") -> str:
+def _form(
+    form: dict[str, str], ledger: Ledger, trouble: str = "", *, has_drawer: bool = True
+) -> str:
     return render_template(
-        "finance/top_up.html", form=form, trouble=trouble, currency=ledger.settings.currency
+        "finance/top_up.html",
+        form=form,
+        trouble=trouble,
+        has_drawer=has_drawer,
+        currency=ledger.settings.currency,
     )

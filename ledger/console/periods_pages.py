@@ -15,6 +15,7 @@ from ledger.console.filters import data_folder
 from ledger.console.roles import BOOKKEEPERS, READERS, who
 from ledger.exports.day_pdf import report_pdf
 from ledger.ledger import Ledger
+from ledger.once import EntryRefused
 from ledger.reconcile.closed import today
 from ledger.reconcile.periods import PeriodRefused, check_period, close_period, closed_report
 from ledger.reconcile.reopening import ask_to_reopen, reopen_asked, reopen_period
@@ -125,7 +126,7 @@ def _acts(blueprint: Blueprint, ledger: Ledger) -> None:
 def _acted(ledger: Ledger, act: Callable[[], str]) -> Page:
     try:
         flash(act())
-    except (PeriodRefused, RulesError) as error:
+    except (PeriodRefused, RulesError, EntryRefused) as error:
         return _shown(ledger, str(error)), 409
     return redirect(url_for("finance.periods"), 303)
 

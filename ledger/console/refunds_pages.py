@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from ledger.accounts import AccountError
 from ledger.adjustments import DISPUTE, settle_dispute
-from ledger.console.roles import who
+from ledger.console.roles import ASKERS, BOOKKEEPERS, READERS, who
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused, Recorded
 from ledger.requests import Asked, adjust, approve, decline, open_requests
@@ -26,9 +26,6 @@ from models.access.web import require_role
 from models.database import reading
 from models.money import MoneyError, parse_money
 from models.tables.ledger import EntryRow
-
-ASK_ROLES = ("service", "finance", "admin")
-DECIDE_ROLES = ("finance", "admin")
 
 
 def adjustment_pages(blueprint: Blueprint, ledger: Ledger) -> None:
@@ -39,13 +36,13 @@ def adjustment_pages(blueprint: Blueprint, ledger: Ledger) -> None:
 
 def _form_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     @blueprint.get("/adjust")
-    @require_role(*ASK_ROLES)
+    @require_role(*ASKERS)
     def adjust_form() -> str:
         asked = {name: request.args.get(name, "") for name in ("kind", "about", "amount")}
         return _form({**asked, "id": str(uuid4())}, ledger)
 
     @blueprint.post("/adjust")
-    @require_role(*ASK_ROLES)
+    @require_role(*ASKERS)
     def take_adjustment() -> Response | tuple[str, int]:
         form = request.form.to_dict()
         try:
@@ -60,12 +57,12 @@ def _form_pages(blueprint: Blueprint, ledger: Ledger) -> None:
 
 def _decision_pages(blueprint: Blueprint, ledger: Ledger) -> None:
     @blueprint.get("/waiting")
-    @require_role(*ASK_ROLES, "auditor")
+    @require_role(*READERS)
     def waiting() -> str:
         return _waiting(ledger)
 
     @blueprint.post("/waiting/<uuid:entry_id>")
-    @require_role(*DECIDE_ROLES)
+    @require_role(*BOOKKEEPERS)
     def decide(entry_id: object) -> Response | tuple[str, int]:
         give = approve if request.form.get("decision") == "approve" else decline
         try:
@@ -74,7 +71,7 @@ def _decision_pages(blueprint: Blueprint, ledger: Ledger) -> None:
             return _waiting(ledger, str(error)), 409
 
     @blueprint.post("/disputes/<uuid:credit_id>")
-    @require_role(*DECIDE_ROLES)
+    @require_role(*BOOKKEEPERS)
     def settle(credit_id: object) -> Response | tuple[str, int]:
         upheld = request.form.get("decision") == "upheld"
         try:
@@ -99,6 +96,8 @@ def open_disputes(session: Session) -> list[EntryRow]:
 
 def _wanted(form: dict[str, str], ledger: Ledger) -> Wanted:
     kind, _, reason = form.get("reason", "").partition(":")
+    if kind not in KINDS:
+        raise EntryRefused("choose from the list what is given, and why")
     return Wanted(
         entry_id=form.get("id", ""),
         kind=kind,
@@ -132,5 +131,5 @@ def _waiting(ledger: Ledger, trouble: str = "") -> str:
             trouble=trouble,
             requests=open_requests(session),
             disputes=open_disputes(session),
-            deciders=DECIDE_ROLES,
+            deciders=BOOKKEEPERS,
         )

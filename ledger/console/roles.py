@@ -8,8 +8,12 @@ READERS = ("finance", "auditor", "service", "admin")
 TILLS = ("service", "admin")
 """Take cash and keep a drawer."""
 
-BOOKKEEPERS = ("finance", "admin")
-"""Close periods, import statements, resolve differences, decide about credits."""
+ASKERS = ("service", "finance")
+"""Give a rider something, or ask for it."""
+
+BOOKKEEPERS = ("finance",)
+"""Close periods, import statements, resolve differences, decide about credits. Not the admin,
+who makes everybody's account: who lets people in does not move money with them."""
 
 EXPORTERS = ("finance", "auditor", "admin")
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+from ledger.reconcile.run import MACHINE
+from ledger.reconcile.said import sentence
+from models.tables.reconcile import DifferenceNoteRow
+
 _WORDS: dict[str, LazyString] = {
     # kinds of entry
     "ride": _l("ride"),
     "top_up": _l("top up"),
     "refund": _l("refund"),
     "hold": _l("hold"),
-    "hold_capture": _l("hold taken"),
+    "hold_post": _l("hold taken"),
     "hold_void": _l("hold given back"),
     "hold_expire": _l("hold run out"),
     "close": _l("account closed"),
@@ -25,8 +29,15 @@ _WORDS: dict[str, LazyString] = {
     "settlement": _l("settlement"),
     "resolution": _l("difference resolved"),
     "card_refund": _l("refund to the card"),
+    "card_refund_asked": _l("refund to the card asked"),
+    "card_refund_failed": _l("refund to the card failed"),
     "chargeback": _l("taken back by the rider's bank"),
+    "chargeback_won": _l("given back by the rider's bank"),
     "drawer_close": _l("drawer closed"),
+    "cash_deposit": _l("cash to the bank"),
+    "adjustment_request": _l("credit asked for"),
+    "adjustment_declined": _l("credit declined"),
+    "decision_refused": _l("decision refused"),
     "period_close": _l("period closed"),
     "period_reopen_asked": _l("opening again asked"),
     "period_reopened": _l("period opened again"),
@@ -53,6 +64,8 @@ _WORDS: dict[str, LazyString] = {
     "payments": _l("Payments"),
     "treasury": _l("Treasury"),
     "comment": _l("comment"),
+    "proposed": _l("proposes"),
+    "changed": _l("changed by a statement"),
     "owner": _l("handed over to"),
     "processor": _l("processor"),
     "bank": _l("bank"),
@@ -96,6 +109,13 @@ _REASONS: dict[str, LazyString] = {
     "uncollectable": _l("The debt cannot be collected."),
     "small_balance": _l("The debt is smaller than what it costs to collect it."),
     "dispute": _l("Credited while the charge is looked into."),
+    "rider_asked": _l("The rider asked for the money back."),
+    "topped_up_twice": _l("The top-up was made twice."),
+    "not_by_rider": _l("The rider did not make this top-up."),
+    "card_refund": _l("Paid back to the card."),
+    "card_refund_failed": _l("Could not be paid back to the card."),
+    "chargeback": _l("The cardholder's bank took the payment back."),
+    "chargeback_won": _l("The cardholder's bank gave the payment back again."),
     "rider_request": _l("The account is paused at the rider's own request."),
     "lost": _l("A pass of this account was reported lost."),
     "unpaid": _l("A payment for this account was returned."),
@@ -111,6 +131,8 @@ _RESOLUTIONS: dict[str, LazyString] = {
     "processor_fee": _l("The processor kept it as a fee."),
     "bank_fee": _l("The bank kept it as a fee."),
     "exchange": _l("Exchanged between currencies."),
+    "not_refunded": _l("The refund was never made at the processor."),
+    "miscounted": _l("The cash was counted wrongly."),
     "our_loss": _l("It is lost."),
     "goodwill": _l("Left to the rider out of goodwill."),
     "not_ours": _l("It is no business of the fares."),
@@ -127,6 +149,13 @@ def reason(code: str, words: str) -> str:
 def label(code: str) -> str:
     """The word for ``code`` in the language of the request; an unknown code loses its dashes."""
     return str(_WORDS.get(code, code.replace("_", " ")))
+
+
+def note_words(note: DifferenceNoteRow) -> str:
+    """What a note says: a run and a proposal speak in codes, people in their own words."""
+    if note.what == "proposed" or (note.what == "resolved" and note.words in _RESOLUTIONS):
+        return resolution(note.words)
+    return sentence(note.words) if note.made_by == MACHINE else note.words
 
 
 def resolution(code: str) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from ledger.rollups import CLEARING, PAYOUTS, PSP_BALANCE, PSP_CLEARING
@@ -114,9 +113,10 @@ def _claims(session: Session, day: str, given_up: set[str]) -> Iterator[Residue]
         .where(_PAIRS.c.leg == "processor", _LINES.c.booked > day)
     )
     later = {*session.execute(paired_later).scalars(), *given_up}
-    query = select(*_CLAIMS.c["entry_id", "kind", "minor", "currency", "day"])
+    later |= _split_by(session, day, _CLAIMS.c.entry_id, _CLAIMS.c.day)
+    query = select(*_CLAIMS.c["entry_id", "account", "kind", "minor", "currency", "day"])
     for row in _by_flag_or_id(session, query, _CLAIMS.c.entry_id, OPEN, later, _CLAIMS.c.day, day):
-        yield Residue(PSP_CLEARING, row.currency, row.minor, f"our {row.kind}", row.entry_id,
+        yield Residue(row.account, row.currency, row.minor, f"our {row.kind}", row.entry_id,
                       row.day)  # fmt: skip
 
 
@@ -126,27 +126,34 @@ def _waiting_lines(session: Session, day: str, given_up: set[str]) -> Iterator[R
         .join(_CLAIMS, _CLAIMS.c.entry_id == _PAIRS.c.left_id)
         .where(_PAIRS.c.leg == "processor", _CLAIMS.c.day > day)
     )
-    later = {*session.execute(claimed_later).scalars(), *_split_by(session, day), *given_up}
+    later = {
+        *session.execute(claimed_later).scalars(),
+        *_split_by(session, day, _LINES.c.line_id, _LINES.c.booked),
+        *_split_by(session, day, _CLAIMS.c.entry_id, _CLAIMS.c.day),
+        *given_up,
+    }
     for row in _lines(session, OPEN, later, day):
         account = PAYOUTS if row.source == "bank" or row.kind == "payout" else PSP_CLEARING
         yield Residue(account, row.currency, -row.gross_minor, f"{row.source}: {row.kind}",
                       row.line_id, row.booked)  # fmt: skip
 
 
-def _split_by(session: Session, day: str) -> set[str]:
-    """Payouts and receipts that are paired across the end of ``day``, with all their parts."""
-    left, right = aliased(_LINES), aliased(_LINES)
+def _split_by(session: Session, day: str, left_id: Any, left_on: Any) -> set[str]:
+    """What went to the bank and its receipts, paired across the end of ``day``, with all parts.
+
+    ``left_id`` and ``left_on`` say where the left sides are: lines of payouts, or our deposits.
+    """
+    right = _LINES.alias()
     crossing = (
         select(_PAIRS.c.left_id, _PAIRS.c.right_id)
-        .join(left, left.c.line_id == _PAIRS.c.left_id)
+        .join(left_id.table, left_id == _PAIRS.c.left_id)
         .join(right, right.c.line_id == _PAIRS.c.right_id)
         .where(
             _PAIRS.c.leg == "bank",
             or_(
-                (left.c.booked > day) & (right.c.booked <= day),
-                (right.c.booked > day) & (left.c.booked <= day),
+                (left_on > day) & (right.c.booked <= day),
+                (right.c.booked > day) & (left_on <= day),
             ),
-            or_(left.c.booked > day, right.c.booked > day),
         )
     )
     ids = {name for row in session.execute(crossing) for name in row}

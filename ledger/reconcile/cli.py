@@ -21,9 +21,10 @@ from ledger.reconcile.periods import (
 )
 from ledger.reconcile.reopening import ask_to_reopen, reopen_period
 from ledger.reconcile.report import reconciliation
-from ledger.reconcile.resolve import REASONS, comment, resolve
+from ledger.reconcile.resolve import REASONS, Proposed, comment, resolve
 from ledger.reconcile.rules import read_rules
 from ledger.reconcile.run import run_day
+from ledger.reconcile.said import sentence
 from ledger.reconcile.statements.profiles import PROFILES
 from ledger.reconcile.statements.tables import plain_day
 from ledger.rollups import check_roll_ups
@@ -103,9 +104,9 @@ def report_command(
 
 def _print(report: dict[str, Any]) -> None:
     for one in report["differences"]:
-        left = Money(one["minor"], one["currency"]).text()
+        left, why = Money(one["minor"], one["currency"]).text(), sentence(json.dumps(one["said"]))
         click.echo(f"{one['id']} {one['kind']}, {one['age_days']} days, {left} left, "
-                   f"{one['owner']}: {one['subject']}: {one['words']}")  # fmt: skip
+                   f"{one['owner']}: {one['subject']}: {why}")  # fmt: skip
     for account in report["clearing"]:
         balance = Money(account["balance"], account["currency"]).text()
         click.echo(f"{account['account']} {balance}, {len(account['remains'])} lines remain, "
@@ -140,6 +141,10 @@ def resolve_command(
 ) -> None:
     """Close a DIFFERENCE with an entry that moves its money to where the reason says."""
     done = resolve(_open(data), difference, version, reason, words, by)
+    if isinstance(done, Proposed):
+        words = "Proposed: above the limit of one person, a colleague resolves it for this reason."
+        _say(as_json, {**asdict(done), "proposed": reason}, words)
+        return
     told = "" if done.entry is None else f" by entry {done.entry}"
     _say(as_json, asdict(done), f"Resolved{told}.")
 

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ledger.reconcile.matching import Claim, Item, Matched, days_between
+from ledger.reconcile.matching import Claim, Matched, days_between
+from ledger.reconcile.matching_bank import named_by
 from ledger.reconcile.rules import Rules
+from ledger.reconcile.said import said
+from ledger.reconcile.statements.lines import Line
 from ledger.rollups import PAYOUTS, PSP_BALANCE, PSP_CLEARING
 from models.money import Money
 
@@ -50,7 +53,7 @@ def bucket(age_days: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A difference as one run finds it: what it is about and what it leaves where."""
+    """A difference as one run finds it: what it is about, what it leaves where, what it says."""
 
     kind: Kind
     subject: str
@@ -58,28 +61,32 @@ class Finding:
     minor: int
     currency: str
     day: str
-    words: str
+    said: str
     other: str | None = None
     at_stake: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was settled before this run: ids that the open things may name."""
+    """What was settled before this run, and the open things may name."""
 
     paired: frozenset[str] = frozenset()
     entries: frozenset[str] = frozenset()
     payouts: frozenset[str] = frozenset()
+    deposits: tuple[Line, ...] = ()
 
 
 @dataclass
 class Books:
-    """Everything open in the three books at the end of a day, and how it was paired."""
+    """Everything open in the three books at the end of a day, and how it was paired.
+
+    ``payouts`` are all that is on its way to the bank, deposits of cash included.
+    """
 
     claims: Sequence[Claim]
-    items: Sequence[Item]
-    payouts: Sequence[Item]
-    receipts: Sequence[Item]
+    items: Sequence[Line]
+    payouts: Sequence[Line]
+    receipts: Sequence[Line]
     processor: Matched
     bank: Matched
     known: Known = field(default_factory=Known)
@@ -93,10 +100,6 @@ def find_differences(books: Books, day: str, rules: Rules) -> list[Finding]:
     return sorted(found, key=lambda one: (one.day, one.kind, one.subject))
 
 
-def _text(minor: int, currency: str) -> str:
-    return Money(minor, currency).text()
-
-
 def _processor_pairs(books: Books, rules: Rules) -> Iterator[Finding]:
     claims = {claim.entry_id: claim for claim in books.claims}
     items = {item.line_id: item for item in books.items}
@@ -105,21 +108,21 @@ def _processor_pairs(books: Books, rules: Rules) -> Iterator[Finding]:
         if claim.minor != item.gross:
             yield Finding(
                 "amount", pair.left, PSP_CLEARING, claim.minor - item.gross, claim.currency,
-                claim.day, f"the ledger says {_text(claim.minor, claim.currency)}, the processor "
-                f"{_text(item.gross, item.currency)}", pair.right, item.gross - claim.minor,
+                claim.day, said("amount_at_processor", ours=Money(claim.minor, claim.currency),
+                                theirs=Money(item.gross, item.currency)),
+                pair.right, item.gross - claim.minor,
             )  # fmt: skip
         late = days_between(claim.day, item.day)
         if late > rules.processor_days:
             yield Finding("late", pair.right, PSP_CLEARING, 0, claim.currency, item.day,
-                          f"the processor has it {late} days after the ledger", pair.left,
-                          claim.minor)  # fmt: skip
+                          said("late_at_processor", days=late), pair.left, claim.minor)  # fmt: skip
         if rules.fee and item.kind == "charge":
             excess = rules.fee.excess(item.gross, item.fee, item.currency)
             if excess:
                 yield Finding(
                     "fee", pair.right, PSP_CLEARING, 0, item.currency, item.day,
-                    f"the fee {_text(item.fee, item.currency)} is off the rule by "
-                    f"{_text(excess, item.currency)}", pair.left, excess,
+                    said("fee_off", fee=Money(item.fee, item.currency),
+                         excess=Money(excess, item.currency)), pair.left, excess,
                 )  # fmt: skip
 
 
@@ -133,24 +136,25 @@ def _left_items(books: Books) -> Iterator[Finding]:
                       words, other, item.gross)  # fmt: skip
 
 
-def _item_kind(item: Item, claim: Claim | None, books: Books) -> tuple[Kind, str, str | None]:
+def _item_kind(item: Line, claim: Claim | None, books: Books) -> tuple[Kind, str, str | None]:
     if item.kind == "other":
-        return "unknown", f"the processor moved money for {item.words or 'no reason'}", None
+        why = said("moved", text=item.words) if item.words else said("moved_silently")
+        return "unknown", why, None
     own = item.own_id
     if own and (own in books.processor.left or own in books.known.paired):
-        return "duplicate", "the processor has this payment twice", own
+        return "duplicate", said("paid_twice"), own
     if claim and claim.currency != item.currency:
-        return "currency", f"the ledger has it in {claim.currency}", own
+        return "currency", said("ledger_currency", currency=claim.currency), own
     if own and own in books.known.entries:
-        return "late", "the processor has it after its claim was given up", own
+        return "late", said("given_up"), own
     if item.kind == "chargeback":
-        return "chargeback", "the rider's bank took the payment back", item.reference
+        return "chargeback", said("taken_back"), item.reference
     if item.kind == "refund" and not _charge_known(item, books):
-        return "refund_without_charge", "it takes back a charge the ledger never had", None
-    return "missing_in_ledger", f"the processor has a {item.kind} the ledger has not", None
+        return "refund_without_charge", said("never_charged"), None
+    return "missing_in_ledger", said(f"{item.kind}_unknown"), None
 
 
-def _charge_known(item: Item, books: Books) -> bool:
+def _charge_known(item: Line, books: Books) -> bool:
     return bool(item.reference) and item.reference in books.known.entries
 
 
@@ -162,16 +166,15 @@ def _left_claims(books: Books, day: str, rules: Rules) -> Iterator[Finding]:
         if days_between(claim.day, day) >= rules.processor_days:
             yield Finding(
                 "missing_at_processor", claim.entry_id, PSP_CLEARING, claim.minor,
-                claim.currency, claim.day, "the processor's report does not have it", None,
-                claim.minor,
+                claim.currency, claim.day, said("not_at_processor"), None, claim.minor,
             )  # fmt: skip
 
 
 def _bank_pairs(books: Books, rules: Rules) -> Iterator[Finding]:
     payouts = {payout.line_id: payout for payout in books.payouts}
     receipts = {receipt.line_id: receipt for receipt in books.receipts}
-    splits: dict[str, list[Item]] = defaultdict(list)
-    merged: dict[str, list[Item]] = defaultdict(list)
+    splits: dict[str, list[Line]] = defaultdict(list)
+    merged: dict[str, list[Line]] = defaultdict(list)
     for pair in books.bank.pairs:
         splits[pair.left].append(receipts[pair.right])
         merged[pair.right].append(payouts[pair.left])
@@ -183,30 +186,29 @@ def _bank_pairs(books: Books, rules: Rules) -> Iterator[Finding]:
         late = days_between(payout.day, receipt.day)
         if late > rules.bank_days:
             yield Finding("late", pair.right, PAYOUTS, 0, payout.currency, receipt.day,
-                          f"the bank has it {late} days after the payout", pair.left,
-                          receipt.net)  # fmt: skip
+                          said("late_at_bank", days=late), pair.left, receipt.net)  # fmt: skip
     for left, parts in splits.items():
         if len(parts) > 1:
-            yield _split(payouts[left], f"the payout came in {len(parts)} parts", parts[0].line_id)
+            yield _split(payouts[left], said("in_parts", parts=len(parts)), parts[0].line_id)
     for right, wholes in merged.items():
         if len(wholes) > 1:
-            words = f"{len(wholes)} payouts came as one"
-            yield _split(receipts[right], words, wholes[0].line_id)
+            why = said("as_one", payouts=len(wholes))
+            yield _split(receipts[right], why, wholes[0].line_id)
 
 
-def _bank_amount(payout: Item, receipt: Item) -> Iterator[Finding]:
+def _bank_amount(payout: Line, receipt: Line) -> Iterator[Finding]:
     left = -payout.net - receipt.net
     if left:
-        yield Finding(
-            "amount", payout.line_id, PAYOUTS, left, payout.currency, payout.day,
-            f"the processor paid out {_text(-payout.net, payout.currency)}, the bank has "
-            f"{_text(receipt.net, receipt.currency)}", receipt.line_id, -left,
-        )  # fmt: skip
+        code = "cash_at_bank" if payout.kind == "deposit" else "amount_at_bank"
+        why = said(code, ours=Money(-payout.net, payout.currency),
+                   theirs=Money(receipt.net, receipt.currency))  # fmt: skip
+        yield Finding("amount", payout.line_id, PAYOUTS, left, payout.currency, payout.day, why,
+                      receipt.line_id, -left)  # fmt: skip
 
 
-def _split(one: Item, words: str, other: str) -> Finding:
+def _split(one: Line, why: str, other: str) -> Finding:
     return Finding("split_or_merged_payout", one.line_id, PAYOUTS, 0, one.currency, one.day,
-                   words, other, abs(one.net))  # fmt: skip
+                   why, other, abs(one.net))  # fmt: skip
 
 
 def _left_receipts(books: Books) -> Iterator[Finding]:
@@ -214,21 +216,24 @@ def _left_receipts(books: Books) -> Iterator[Finding]:
     for receipt in books.receipts:
         if receipt.line_id in books.bank.right:
             continue
-        named = next((p for p in (receipt.payout_id, receipt.reference) if p in payouts), None)
-        kind, words, other = _receipt_kind(receipt, payouts.get(named), books)
+        ids = (receipt.payout_id, receipt.reference)
+        named = [payouts[name] for name in ids if name in payouts]
+        named += named_by(receipt, [*books.payouts, *books.known.deposits])
+        kind, why, other = _receipt_kind(receipt, named[0] if named else None, books)
         yield Finding(kind, receipt.line_id, PAYOUTS, -receipt.net, receipt.currency, receipt.day,
-                      words, other, receipt.net)  # fmt: skip
+                      why, other, receipt.net)  # fmt: skip
 
 
-def _receipt_kind(receipt: Item, payout: Item | None, books: Books) -> tuple[Kind, str, str | None]:
+def _receipt_kind(receipt: Line, payout: Line | None, books: Books) -> tuple[Kind, str, str | None]:
     if payout and payout.currency != receipt.currency:
-        return "currency", f"the payout was in {payout.currency}", payout.line_id
+        return "currency", said("payout_currency", currency=payout.currency), payout.line_id
     before = {receipt.payout_id, receipt.reference} & books.known.payouts
     if payout or before:
-        return "duplicate", "the bank has this payout twice", payout.line_id if payout else None
+        return "duplicate", said("received_twice"), payout.line_id if payout else None
     if receipt.payout_id:
-        return "missing_at_processor", f"no report has the payout {receipt.payout_id}", None
-    return "unknown", f"nothing is known of {receipt.words or 'this line'!r}", None
+        return "missing_at_processor", said("payout_unknown", payout=receipt.payout_id), None
+    why = said("text_unknown", text=receipt.words) if receipt.words else said("line_unknown")
+    return "unknown", why, None
 
 
 def _left_payouts(books: Books, day: str, rules: Rules) -> Iterator[Finding]:
@@ -242,17 +247,23 @@ def _left_payouts(books: Books, day: str, rules: Rules) -> Iterator[Finding]:
             continue
         if days_between(payout.day, day) >= rules.bank_days:
             yield Finding("missing_at_bank", payout.line_id, PAYOUTS, -payout.net,
-                          payout.currency, payout.day, "the bank's statement does not have it",
-                          None, -payout.net)  # fmt: skip
+                          payout.currency, payout.day, _not_at_bank(payout), None,
+                          -payout.net)  # fmt: skip
 
 
-def payout_sums(sums: Mapping[str, tuple[Item, int]]) -> Iterable[Finding]:
+def _not_at_bank(payout: Line) -> str:
+    if payout.kind == "deposit":
+        return said("cash_not_at_bank", slip=payout.payout_id or "")
+    return said("not_at_bank")
+
+
+def payout_sums(sums: Mapping[str, tuple[Line, int]]) -> Iterable[Finding]:
     """The payouts whose lines do not add up to them: id -> (payout, what is left over)."""
     for name in sorted(sums):
         payout, left = sums[name]
         if left:
             yield Finding(
                 "payout_sum", payout.line_id, PSP_BALANCE, left, payout.currency, payout.day,
-                f"its lines come to {_text(left - payout.net, payout.currency)}, it is "
-                f"{_text(-payout.net, payout.currency)}", None, left,
+                said("payout_off", lines=Money(left - payout.net, payout.currency),
+                     payout=Money(-payout.net, payout.currency)), None, left,
             )  # fmt: skip

@@ -7,29 +7,41 @@ through ``assets:cash_desk`` since. What is over or short is booked, not argued 
                       assets:cash_desk           -100
 
 A clerk has one open drawer at a time. Closing it again under the same id changes nothing.
+
+Cash leaves the desk for the bank out of a clerk's own drawer, in a bag with a slip whose
+number the bank will name. Until the bank's statement has it, it is on its way:
+
+    60.00 to the bank assets:payouts_in_transit +6000
+                      assets:cash_desk          -6000
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from ledger.checkpoints import log_size
-from ledger.entries import Draft
+from ledger.entries import Draft, decode
 from ledger.ledger import Ledger
-from ledger.once import EntryRefused, check_entry_id
+from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import CASH_DESK, transfer
+from ledger.rollups import PAYOUTS
 from ledger.store import LogWriter, total
-from ledger.topups import staff_key_name
+from ledger.topups import drawer_of, own_drawer, staff_key_name
 from models.database import writing
 from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow
-from models.tables.reconcile import NOT_CLOSED, DrawerRow
+from models.tables.reconcile import OPEN, DrawerRow, MovementRow
 
 OVER_SHORT = "expenses:cash_over_short"
+DEPOSIT = "cash_deposit"
+
+_SLIP = re.compile(r"[A-Z0-9][A-Z0-9-]{5,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,7 @@ def open_drawer(ledger: Ledger, drawer_id: str, counted: Money, clerk: str) -> N
             if (kept.clerk, kept.opening_minor) != (clerk, counted.minor):
                 raise EntryRefused("the id was used for another drawer; start again")
             return
-        if session.execute(
-            select(DrawerRow).where(col(DrawerRow.clerk) == clerk, NOT_CLOSED)
-        ).first():
+        if drawer_of(session, clerk) is not None:
             raise EntryRefused("close the drawer that is open before opening another")
         session.add(
             DrawerRow(
@@ -120,6 +130,80 @@ def _taken(session: Session, drawer: DrawerRow) -> int:
         )
     )
     return int(session.execute(query).scalar_one())
+
+
+def deposit_cash(
+    ledger: Ledger, deposit_id: str, amount: Money, slip: str, made_by: str
+) -> Recorded:
+    """Record that ``amount`` of the clerk's own drawer goes to the bank with the slip ``slip``.
+
+    Raises ``NoOpenDrawer`` without one; ``EntryRefused`` for a bad id, amount or slip, for more
+    than should be in the drawer, and while another bag with this slip is on its way;
+    ``EntryConflict`` where the id was used for anything else.
+    """
+    check_entry_id(deposit_id)
+    slip = slip.strip().upper()
+    if not _SLIP.fullmatch(slip):
+        raise EntryRefused(
+            "write the number of the slip or bag as the bank has it: 6 to 40 letters, digits and "
+            "dashes"
+        )
+    if amount.minor <= 0 or amount.currency != ledger.settings.currency:
+        raise EntryRefused(f"carry more than zero to the bank, in {ledger.settings.currency}")
+    made_by_key = ledger.vault.create(staff_key_name(made_by))
+    with writing(ledger.engine) as session:
+        writer = LogWriter(session, ledger.clock())
+        rule = {"code": DEPOSIT, "words": "Carried to the bank."}
+        draft = Draft(
+            kind=DEPOSIT,
+            entry_id=deposit_id,
+            occurred_at=writer.recorded_at,
+            amount=amount,
+            postings=transfer(amount, debit=PAYOUTS, credit=CASH_DESK),
+            facts={"slip": slip, "rule": rule},
+            made_by=made_by,
+            made_by_key=made_by_key,
+        )
+        earlier = recorded_before(session, draft)
+        if earlier is not None:
+            return earlier
+        drawer = own_drawer(session, made_by)
+        if drawer.opening_minor + _taken(session, drawer) < amount.minor:
+            raise EntryRefused("there should not be that much in your drawer; count it again")
+        if slip in (waiting.slip for waiting in deposits_under_way(session)):
+            raise EntryRefused(f"a bag with the slip {slip} is on its way already")
+        return record(writer, draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Cash on its way to the bank."""
+
+    seq: int
+    entry_id: str
+    amount: Money
+    day: str
+    slip: str
+
+
+def deposits_under_way(session: Session) -> list[Deposit]:
+    """The bags that no bank statement has had yet, the oldest first."""
+    return deposits(session, OPEN)
+
+
+def deposits(session: Session, *where: Any) -> list[Deposit]:
+    """The bags that ``where`` says of their movements, the oldest first."""
+    query = (
+        select(MovementRow, col(EntryRow.body))
+        .join(EntryRow, col(EntryRow.seq) == col(MovementRow.entry_seq))
+        .where(*where, col(MovementRow.account) == PAYOUTS)
+        .order_by(col(MovementRow.day), col(MovementRow.entry_id))
+    )
+    return [
+        Deposit(row.entry_seq, row.entry_id, Money(row.minor, row.currency), row.day,
+                decode(body)["slip"])
+        for row, body in session.execute(query)
+    ]  # fmt: skip
 
 
 def _draft(

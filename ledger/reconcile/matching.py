@@ -5,6 +5,7 @@
     charge_and_amount a refund or chargeback of the same charge,     31      95 %
                       of the same amount and currency
     payout_id         the payout's id in the bank's text             any    100 %
+    deposit_slip      the slip of cash we carried there, likewise    any    100 %
     split_payout      lines naming one payout add up to it           any     90 %
     merged_payout     a line naming several payouts is their sum     any     90 %
     amount_and_date   the same amount and currency, nobody else       7      60 %
@@ -25,12 +26,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeVar
 
+from ledger.reconcile.statements.lines import Line
+
 Leg = Literal["processor", "bank"]
 
 CONFIDENCE = {
     "own_id": 100,
     "charge_and_amount": 95,
     "payout_id": 100,
+    "deposit_slip": 100,
     "split_payout": 90,
     "merged_payout": 90,
     "amount_and_date": 60,
@@ -51,26 +55,6 @@ class Claim:
     currency: str
     day: str
     corrects: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An open line of a statement, as ``statements.lines.Line`` says it."""
-
-    line_id: str
-    kind: str
-    gross: int
-    fee: int
-    currency: str
-    day: str
-    own_id: str | None = None
-    reference: str | None = None
-    payout_id: str | None = None
-    words: str = ""
-
-    @property
-    def net(self) -> int:
-        return self.gross - self.fee
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +90,7 @@ def days_between(first: str, last: str) -> int:
     return (date.fromisoformat(last) - date.fromisoformat(first)).days
 
 
-def match_processor(claims: Sequence[Claim], items: Sequence[Item]) -> Matched:
+def match_processor(claims: Sequence[Claim], items: Sequence[Line]) -> Matched:
     """Pair our claims with the processor's lines."""
     found = Matched()
     by_id = {claim.entry_id: claim for claim in claims}
@@ -122,11 +106,11 @@ def match_processor(claims: Sequence[Claim], items: Sequence[Item]) -> Matched:
 _KINDS = {"charge": "top_up", "refund": "card_refund", "chargeback": "chargeback"}
 
 
-def _same_sort(claim: Claim, item: Item) -> bool:
+def _same_sort(claim: Claim, item: Line) -> bool:
     return _KINDS.get(item.kind) == claim.kind and item.currency == claim.currency
 
 
-def _by_charge(found: Matched, claims: Sequence[Claim], items: Sequence[Item]) -> None:
+def _by_charge(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -> None:
     of_charge: dict[tuple[str | None, str, int, str], list[Claim]] = defaultdict(list)
     for claim in claims:
         if claim.corrects and claim.entry_id not in found.left:
@@ -142,7 +126,7 @@ def _by_charge(found: Matched, claims: Sequence[Claim], items: Sequence[Item]) -
                 break
 
 
-def _by_amount(found: Matched, claims: Sequence[Claim], items: Sequence[Item]) -> None:
+def _by_amount(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -> None:
     """Lines that lost our id: paired where nobody else could be meant."""
     lost = [item for item in items
             if not item.own_id and item.kind in _KINDS and item.line_id not in found.right

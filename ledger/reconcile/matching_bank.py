@@ -1,7 +1,9 @@
-"""Pair the processor's payouts with the bank's lines, by the rules of ``matching``. Pure.
+"""Pair payouts and deposits of cash with the bank's lines, by the rules of ``matching``. Pure.
 
 A bank may drop the signs of a payout's id and break its words, pay in parts, or several
-payouts at once; a receipt that names a payout is never taken for another one.
+payouts at once; a receipt that names a payout is never taken for another one. Cash is told by
+its slip in the same way, but never where the bank names a payout: whoever writes a slip may
+have written anything.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
-from ledger.reconcile.matching import NEAR_DAYS, Item, Matched, days_between, only_pairs
+from ledger.reconcile.matching import NEAR_DAYS, Matched, days_between, only_pairs
+from ledger.reconcile.statements.lines import Line
 
 PARTS_MAX = 3
 CANDIDATES_MAX = 24
@@ -20,7 +23,7 @@ _ID_LENGTH_MIN = 8
 _PLAIN = re.compile(r"[^A-Z0-9]")
 
 
-def match_bank(payouts: Sequence[Item], receipts: Sequence[Item]) -> Matched:
+def match_bank(payouts: Sequence[Line], receipts: Sequence[Line]) -> Matched:
     """Pair the processor's payouts with the bank's lines."""
     found = Matched()
     named = _named(payouts, receipts)
@@ -39,7 +42,7 @@ def match_bank(payouts: Sequence[Item], receipts: Sequence[Item]) -> Matched:
     return found
 
 
-def _follows(payout: Item, receipt: Item) -> bool:
+def _follows(payout: Line, receipt: Line) -> bool:
     return -1 <= days_between(payout.day, receipt.day) <= NEAR_DAYS
 
 
@@ -47,24 +50,28 @@ def _plain(words: str) -> str:
     return _PLAIN.sub("", words.upper())
 
 
-def _named(payouts: Sequence[Item], receipts: Sequence[Item]) -> dict[str, list[Item]]:
+def _named(payouts: Sequence[Line], receipts: Sequence[Line]) -> dict[str, list[Line]]:
     """The payouts that each bank line names; banks drop signs and break words, so do we."""
-    named = {}
-    for receipt in receipts:
-        plain, words = _plain(receipt.words), set(receipt.words.split())
-        named[receipt.line_id] = [
-            payout for payout in payouts
-            if (len(name := payout.payout_id or "") >= _ID_LENGTH_MIN and _plain(name) in plain)
-            or name in words
-        ]  # fmt: skip
-    return named
+    return {receipt.line_id: named_by(receipt, payouts) for receipt in receipts}
+
+
+def named_by(receipt: Line, payouts: Sequence[Line]) -> list[Line]:
+    """The payouts, or else the deposits, that one bank line names."""
+    plain, words = _plain(receipt.words), set(receipt.words.split())
+    named = [
+        payout for payout in payouts
+        if (len(name := payout.payout_id or "") >= _ID_LENGTH_MIN and _plain(name) in plain)
+        or name in words
+    ]  # fmt: skip
+    of_processor = [payout for payout in named if payout.kind == "payout"]
+    return of_processor or ([] if receipt.payout_id else named)
 
 
 def _by_payout_id(
     found: Matched,
-    payouts: Sequence[Item],
-    receipts: Sequence[Item],
-    named: dict[str, list[Item]],
+    payouts: Sequence[Line],
+    receipts: Sequence[Line],
+    named: dict[str, list[Line]],
 ) -> None:
     for receipt in receipts:
         several = named[receipt.line_id]
@@ -81,10 +88,11 @@ def _by_payout_id(
             for receipt in mine:
                 found.pair(payout.line_id, receipt.line_id, "bank", "split_payout")
         elif mine:
-            found.pair(payout.line_id, (exact or mine)[0].line_id, "bank", "payout_id")
+            rule = "deposit_slip" if payout.kind == "deposit" else "payout_id"
+            found.pair(payout.line_id, (exact or mine)[0].line_id, "bank", rule)
 
 
-def _by_sums(found: Matched, payouts: Sequence[Item], receipts: Sequence[Item]) -> None:
+def _by_sums(found: Matched, payouts: Sequence[Line], receipts: Sequence[Line]) -> None:
     left = [p for p in payouts if p.line_id not in found.left]
     right = [r for r in receipts if r.line_id not in found.right]
     for receipt in right:
@@ -98,11 +106,12 @@ def _by_sums(found: Matched, payouts: Sequence[Item], receipts: Sequence[Item]) 
                 found.pair(payout.line_id, receipt.line_id, "bank", "sum_and_date")
 
 
-def only_sum(parts: Sequence[Item], whole: Item, value: Callable[[Item], int]) -> tuple[Item, ...]:
-    """The two or three ``parts`` that make ``whole``, if only these do; else none."""
+def only_sum(parts: Sequence[Line], whole: Line, value: Callable[[Line], int]) -> tuple[Line, ...]:
+    """The two or three ``parts`` of one kind that make ``whole``, if only these do; else none."""
     same = [part for part in parts if part.currency == whole.currency]
     if len(same) > CANDIDATES_MAX:
         return ()
     sums = [some for size in range(2, PARTS_MAX + 1) for some in combinations(same, size)
-            if sum(map(value, some)) == whole.net]  # fmt: skip
+            if sum(map(value, some)) == whole.net
+            and len({one.kind for one in some}) == 1]  # fmt: skip
     return sums[0] if len(sums) == 1 else ()

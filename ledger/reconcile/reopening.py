@@ -20,7 +20,8 @@ from ledger.reconcile.periods import (
 )
 from ledger.store import LogWriter
 from ledger.topups import staff_key_name
-from models.database import writing
+from ledger.two_persons import check_two_persons
+from models.database import reading, writing
 from models.tables.ledger import EntryRow
 from models.tables.reconcile import PeriodReopeningRow
 
@@ -46,10 +47,12 @@ def ask_to_reopen(ledger: Ledger, period: str, reason: str, asked_by: str) -> No
 def reopen_period(ledger: Ledger, period: str, approved_by: str) -> int:
     """The second person's part: agree, and the period is open. Returns the revision undone.
 
-    Raises ``PeriodRefused`` where nobody asked, or where it was the same person.
+    Raises ``PeriodRefused`` where nobody asked, ``EntryRefused`` where it was the same person
+    or one who let the other in a short while ago.
     """
     check_period(period)
     key = ledger.vault.create(staff_key_name(approved_by))
+    _check_two(ledger, period, approved_by)
     with writing(ledger.engine) as session:
         writer = LogWriter(session, ledger.clock())
         revision = _must_be_closed(session, period)
@@ -57,8 +60,6 @@ def reopen_period(ledger: Ledger, period: str, approved_by: str) -> int:
         asked = session.execute(select(EntryRow).where(col(EntryRow.entry_id) == asked_id)).scalar()
         if asked is None:
             raise PeriodRefused(f"nobody has asked to open {period} again; ask with a reason first")
-        if asked.made_by == approved_by:
-            raise PeriodRefused("another person than the one who asked must agree")
         draft = period_draft(ledger, writer, "period_reopened", period, revision,
                        {"corrects": asked_id}, approved_by, key)  # fmt: skip
         writer.append(draft)
@@ -75,6 +76,16 @@ def reopen_period(ledger: Ledger, period: str, approved_by: str) -> int:
             )
         )
     return revision
+
+
+def _check_two(ledger: Ledger, period: str, approved_by: str) -> None:
+    """Raise unless the request was somebody else's, who is independent."""
+    with reading(ledger.engine) as session:
+        revision = _must_be_closed(session, period)
+        asked = reopen_asked(session, period, revision)
+    if asked is not None:
+        about = period_entry_id("period_reopen_asked", period, revision)
+        check_two_persons(ledger, asked[0], approved_by, about)
 
 
 def reopen_asked(session: Session, period: str, revision: int) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -83,7 +84,7 @@ def _difference(row: DifferenceRow, day: str) -> Json:
         "bucket": bucket(age),
         "severity": row.severity,
         "owner": row.owner,
-        "words": row.words,
+        "said": json.loads(row.said),
         "version": row.version,
     }
 

@@ -8,7 +8,12 @@ recorded before is changed. A difference that leaves no money is acknowledged wi
                                                assets:psp_clearing   -2000
 
 Comments, owners and resolutions are notes that are only added. Each change names the
-version it was decided on; whoever comes second is told so and looks again.
+version it was decided on; whoever comes second is told so and looks again. What is resolved
+is what is left at that moment: where a statement or a colleague changed it, nothing is booked.
+
+The same person may import a statement and resolve what it makes, so a resolution that gives a
+rider money is under the limit of one person like any other credit. Above it the first one
+only proposes, and another one, who resolves for the same reason, makes the entry.
 """
 
 from __future__ import annotations
@@ -23,21 +28,24 @@ from sqlmodel import Session, col
 from ledger.accounts import key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
+from ledger.limits import CREDITING_RULES, AboveLimit, Limit
 from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, Posting
-from ledger.reconcile.closed import booking_day
+from ledger.reconcile.closed import booking_day, is_closed
+from ledger.reconcile.drawer import OVER_SHORT
 from ledger.reconcile.importing import PSP_FEES
+from ledger.reconcile.left import left_now, named_since, waiting
 from ledger.rollups import RESOLUTION
 from ledger.store import LogWriter
 from ledger.topups import staff_key_name
+from ledger.two_persons import check_two_persons
 from models.bulk import change_rows
-from models.database import writing
+from models.database import reading, writing
 from models.errors import FacefareError
 from models.money import Money
 from models.tables.ledger import AccountRow, EntryRow
 from models.tables.reconcile import (
     DifferenceNoteRow,
     DifferenceRow,
-    MovementRow,
     ProcessorCallRow,
     StatementLineRow,
 )
@@ -52,14 +60,19 @@ REASONS = {
     "paid_after_all": (RIDER, "The processor has the rider's payment; it was not booked."),
     "charged_back": (RIDER, "The cardholder's bank took the payment back."),
     "refunded_outside": (RIDER, "The refund was made at the processor."),
+    "not_refunded": (RIDER, "The refund was never made at the processor."),
     "processor_fee": (PSP_FEES, "The processor kept it as a fee."),
     "bank_fee": (BANK_FEES, "The bank kept it as a fee."),
     "exchange": (EXCHANGE, "Exchanged between currencies."),
+    "miscounted": (OVER_SHORT, "The cash was counted wrongly."),
     "our_loss": (BAD_DEBT, "It is lost."),
     "goodwill": (GOODWILL, "Left to the rider out of goodwill."),
     "not_ours": (OTHER_BUSINESS, "It is no business of the fares."),
     "suspense": (SUSPENSE, "Set aside while it is looked into."),
 }
+CREDITING = CREDITING_RULES
+"""The reasons that give a rider money; the others about a rider take it."""
+
 ACKNOWLEDGED = "acknowledged"
 """The reason for closing a difference that leaves no money."""
 
@@ -83,6 +96,13 @@ class Resolved:
     entry: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Nothing moved: one person proposed it, and another one resolves it for the same reason."""
+
+    version: int
+
+
 def comment(ledger: Ledger, difference_id: str, version: int, words: str, made_by: str) -> int:
     """Add a comment and return the new version."""
     return _note(ledger, difference_id, version, "comment", words, made_by)
@@ -96,14 +116,19 @@ def hand_over(ledger: Ledger, difference_id: str, version: int, owner: str, made
 def _note(
     ledger: Ledger, difference_id: str, version: int, what: str, words: str, made_by: str
 ) -> int:
-    if not 1 <= len(words.strip()) <= _WORDS_MAX:
-        raise ResolutionRefused(f"write 1 to {_WORDS_MAX} characters")
+    words = _checked(words)
     with writing(ledger.engine) as session:
         row = _difference(session, difference_id, version)
         if what == "owner":
-            row.owner = words.strip()
-        _add_note(ledger, session, row, what, words.strip(), made_by)
+            row.owner = words
+        _add_note(ledger, session, row, what, words, made_by)
         return row.version
+
+
+def _checked(words: str) -> str:
+    if not 1 <= len(words.strip()) <= _WORDS_MAX:
+        raise ResolutionRefused(f"write 1 to {_WORDS_MAX} characters")
+    return words.strip()
 
 
 def _difference(session: Session, difference_id: str, version: int) -> DifferenceRow:
@@ -138,34 +163,102 @@ def _add_note(
 
 def resolve(
     ledger: Ledger, difference_id: str, version: int, reason: str, words: str, made_by: str
-) -> Resolved:
+) -> Resolved | Proposed:
     """Close the difference for ``reason``, one of ``REASONS`` or ``acknowledged``.
 
-    Raises ``ResolutionRefused`` for an unknown reason, for acknowledging money away, and
-    where a rider is meant and cannot be told; ``DifferenceChanged`` for an old version.
+    Raises ``ResolutionRefused`` for an unknown reason or one that turns the money round, for
+    acknowledging money away, where a rider is meant and cannot be told, and where what is left
+    is not what the difference says any more; ``DifferenceChanged`` for an old version;
+    ``NotIndependent`` where the second person is the first one's.
     """
     if reason != ACKNOWLEDGED and reason not in REASONS:
         known = ", ".join((*REASONS, ACKNOWLEDGED))
         raise ResolutionRefused(f"the reason is one of {known}, not {reason!r}")
+    words = _checked(words.strip() or reason)
     made_by_key = ledger.vault.create(staff_key_name(made_by))
+    with reading(ledger.engine) as session:
+        proposed_by = _proposed(session, difference_id, reason)
+    if proposed_by not in (None, made_by):
+        check_two_persons(ledger, proposed_by, made_by, resolution_id(difference_id))
     with writing(ledger.engine) as session:
         writer = LogWriter(session, ledger.clock())
         row = _difference(session, difference_id, version)
-        _leave_to_the_outbox(session, row)
-        seq = None
-        if row.minor:
-            if reason == ACKNOWLEDGED:
-                raise ResolutionRefused("money is concerned: choose where it belongs")
-            draft = _draft(ledger, session, writer, row, reason, made_by, made_by_key)
-            seq, row.entry_id = writer.append(draft), draft.entry_id
-            row.closed_day = str(draft.facts["day"])
-            writer.save()
-        else:
+        _check_as_found(session, row)
+        if not row.minor:
             row.closed_day = booking_day(session, "9999-12-31", writer.recorded_at)
-        row.state, row.reason = "resolved", reason
-        _close(session, row)
-        _add_note(ledger, session, row, "resolved", words.strip() or reason, made_by)
-        return Resolved(row.version, seq)
+            return _resolved(ledger, session, row, reason, words, made_by, None)
+        if reason == ACKNOWLEDGED:
+            raise ResolutionRefused("money is concerned: choose where it belongs")
+        draft = _draft(ledger, session, writer, row, reason, made_by, made_by_key)
+        if reason in CREDITING and proposed_by in (None, made_by):
+            try:
+                Limit(ledger.settings.refund_limit_amount).check(session, draft)
+            except AboveLimit:
+                if proposed_by == made_by:
+                    raise ResolutionRefused(
+                        "you proposed this already; a colleague resolves it for the same reason"
+                    ) from None
+                return _propose(ledger, session, row, reason, words, made_by)
+        _leave_to_the_outbox(session, row)
+        row.entry_id, row.closed_day = draft.entry_id, str(draft.facts["day"])
+        seq = writer.append(draft)
+        writer.save()
+        return _resolved(ledger, session, row, reason, words, made_by, seq)
+
+
+def _check_as_found(session: Session, row: DifferenceRow) -> None:
+    """Raise ``ResolutionRefused`` unless the books still leave what the difference says."""
+    if left_now(session, row) != row.minor or named_since(session, row):
+        raise ResolutionRefused(
+            "a statement or a colleague has changed what this difference is about; reconcile the "
+            "day again and look at what is left"
+        )
+
+
+def _resolved(
+    ledger: Ledger,
+    session: Session,
+    row: DifferenceRow,
+    reason: str,
+    words: str,
+    made_by: str,
+    seq: int | None,
+) -> Resolved:
+    row.state, row.reason = "resolved", reason
+    _close(session, row)
+    _add_note(ledger, session, row, "resolved", words, made_by)
+    return Resolved(row.version, seq)
+
+
+def _propose(
+    ledger: Ledger, session: Session, row: DifferenceRow, reason: str, words: str, made_by: str
+) -> Proposed:
+    """Write down what the first person found out, and for which reason they would resolve it."""
+    if words != reason:
+        _add_note(ledger, session, row, "comment", words, made_by)
+        session.flush()
+    _add_note(ledger, session, row, "proposed", reason, made_by)
+    return Proposed(row.version)
+
+
+def _proposed(session: Session, difference_id: str, reason: str) -> str | None:
+    """Who proposed this reason for the money that is left, None where nobody did."""
+    note = DifferenceNoteRow
+    newest = session.execute(
+        select(note)
+        .where(
+            col(note.difference_id) == difference_id, col(note.what).in_(("proposed", "changed"))
+        )
+        .order_by(col(note.version).desc())
+        .limit(1)
+    ).scalar()
+    asked = newest is not None and (newest.what, newest.words) == ("proposed", reason)
+    return newest.made_by if newest is not None and asked else None
+
+
+def resolution_id(difference_id: str) -> str:
+    """The id of the one entry that can resolve the difference."""
+    return str(uuid5(_RESOLUTIONS, difference_id))
 
 
 def _leave_to_the_outbox(session: Session, row: DifferenceRow) -> None:
@@ -193,19 +286,26 @@ def _draft(
     made_by_key: bytes,
 ) -> Draft:
     account, words = REASONS[reason]
+    if account == RIDER and (reason in CREDITING) != (row.minor < 0):
+        raise ResolutionRefused(
+            "this reason moves the rider's money the other way; choose the one that says what was"
+        )
     account_id = _rider(session, row) if account == RIDER else None
     account = UNCLAIMED if account == RIDER and account_id is None else account
     entry = session.execute(select(EntryRow).where(col(EntryRow.entry_id).in_(_about(row))))
     corrects = sorted(found.entry_id for found in entry.scalars())
+    day = booking_day(session, row.day, writer.recorded_at)
+    if is_closed(session, day):
+        raise ResolutionRefused(f"the books of {day} are closed; nothing is booked in them")
     facts = {
-        "day": booking_day(session, row.day, writer.recorded_at),
+        "day": day,
         "difference": row.difference_id,
         "rule": {"code": reason, "words": words},
         **({"corrects": corrects[0]} if corrects else {}),
     }
     return Draft(
         kind=RESOLUTION,
-        entry_id=str(uuid5(_RESOLUTIONS, row.difference_id)),
+        entry_id=resolution_id(row.difference_id),
         occurred_at=writer.recorded_at,
         amount=Money(abs(row.minor), row.currency),
         postings=_postings(session, row, account),
@@ -224,25 +324,15 @@ def _about(row: DifferenceRow) -> list[str]:
 def _postings(session: Session, row: DifferenceRow, account: str) -> tuple[Posting, ...]:
     moves = [(row.minor, row.currency)]
     if row.kind == "currency" and row.other:
-        moves.append(_other_side(session, row))
+        other = waiting(session, row.other)
+        assert other is not None  # _check_as_found has seen to it
+        moves.append(other)
     lines = [
         Posting(name, Money(sign * minor, currency))
         for minor, currency in moves
         for name, sign in ((account, 1), (row.account, -1))
     ]
     return tuple(sorted(lines, key=lambda line: line.amount.minor < 0))  # debits first
-
-
-def _other_side(session: Session, row: DifferenceRow) -> tuple[int, str]:
-    """What the other currency's side of a difference left: a claim of ours, or a payout."""
-    claim = session.execute(
-        select(MovementRow).where(col(MovementRow.entry_id) == row.other)
-    ).scalar()
-    if claim is not None:
-        return claim.minor, claim.currency
-    line = session.get(StatementLineRow, row.other)
-    assert line is not None  # the difference was made from it
-    return -line.gross_minor, line.currency
 
 
 def _rider(session: Session, row: DifferenceRow) -> str | None:

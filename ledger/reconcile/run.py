@@ -14,6 +14,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
@@ -28,15 +29,21 @@ from ledger.reconcile.differences import (
     find_differences,
     payout_sums,
 )
-from ledger.reconcile.matching import Claim, Item, Matched, match_processor
+from ledger.reconcile.drawer import Deposit, deposits, deposits_under_way
+from ledger.reconcile.matching import Claim, Matched, match_processor
 from ledger.reconcile.matching_bank import match_bank
 from ledger.reconcile.rules import Rules
+from ledger.reconcile.said import said
+from ledger.reconcile.statements.lines import Line
+from ledger.rollups import PSP_CLEARING
 from ledger.store import table
 from models.bulk import among, change_rows, insert_rows
 from models.database import writing
+from models.money import Money
 from models.tables.reconcile import (
     OPEN,
     UNPAID,
+    UNRESOLVED,
     DifferenceNoteRow,
     DifferenceRow,
     MovementRow,
@@ -47,12 +54,14 @@ from models.tables.reconcile import (
 MACHINE = "facefare"
 """Who made a note that no person made."""
 
-_ITEM = ("line_id", "kind", "gross_minor", "fee_minor", "currency", "day", "own_id", "reference",
-         "payout_id", "words")  # fmt: skip
+_LINE = ("line_no", "line_id", "kind", "gross_minor", "fee_minor", "currency", "day", "own_id",
+         "reference", "payout_id", "words")  # fmt: skip
 _CLAIM = ("entry_id", "kind", "minor", "currency", "day", "corrects")
 _PAIRING = ("left_id", "right_id", "leg", "rule", "confidence_percent", "day")
 _CLAIM_KINDS = ("charge", "refund", "chargeback", "other")
 _PIECE = 20_000
+AGAIN_DAYS = 60
+"""For how long a bag that arrived is remembered, so that it is not taken for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +82,14 @@ def run_day(ledger: Ledger, day: str, rules: Rules) -> Ran:
         findings += payout_sums(_settle_payouts(session, day))
         pairs = books.processor.pairs + books.bank.pairs
         _keep_pairs(session, pairs, day)
-        found = _keep_findings(session, findings)
-        cleared = _clear(session, {_id_of(finding) for finding in findings}, day, ledger)
+        found = _keep_findings(session, findings, ledger.clock())
+        cleared = _clear(session, findings, day, ledger)
     return Ran(day, len(pairs), found, cleared)
 
 
 def _match(session: Session, day: str) -> Books:
     claims, items = open_claims(session, day), open_items(session, "processor", day)
-    payouts = [item for item in items if item.kind == "payout"]
+    payouts = [item for item in items if item.kind == "payout"] + open_deposits(session, day)
     items = [item for item in items if item.kind in _CLAIM_KINDS]
     receipts = open_items(session, "bank", day)
     processor, bank = match_processor(claims, items), match_bank(payouts, receipts)
@@ -91,20 +100,31 @@ def _match(session: Session, day: str) -> Books:
 def open_claims(session: Session, day: str) -> list[Claim]:
     """Our claims up to ``day`` that no line of the processor was paired with."""
     rows = table(MovementRow)
-    query = select(*rows.c[_CLAIM]).where(OPEN, rows.c.day <= day).order_by(rows.c.entry_seq)
+    where = (OPEN, rows.c.account == PSP_CLEARING, rows.c.day <= day)
+    query = select(*rows.c[_CLAIM]).where(*where).order_by(rows.c.entry_seq)
     return [Claim(*row) for row in session.execute(query)]
 
 
-def open_items(session: Session, source: str, day: str) -> list[Item]:
+def open_deposits(session: Session, day: str) -> list[Line]:
+    """Cash carried to the bank up to ``day`` that has not arrived, in the form of payouts."""
+    return [_line_of(one) for one in deposits_under_way(session) if one.day <= day]
+
+
+def _line_of(one: Deposit) -> Line:
+    return Line(0, one.entry_id, "deposit", -one.amount.minor, 0, one.amount.currency, one.day,
+                payout_id=one.slip)  # fmt: skip
+
+
+def open_items(session: Session, source: str, day: str) -> list[Line]:
     """The lines of ``source`` up to ``day`` that still wait for their counterpart."""
     rows = table(StatementLineRow)
     where = (OPEN, rows.c.source == source, rows.c.day <= day)
-    query = select(*rows.c[_ITEM]).where(*where).order_by(rows.c.day, rows.c.line_id)
-    return [Item(*row) for row in session.execute(query)]
+    query = select(*rows.c[_LINE]).where(*where).order_by(rows.c.day, rows.c.line_id)
+    return [Line(*row) for row in session.execute(query)]
 
 
 def _known(
-    session: Session, items: Sequence[Item], processor: Matched, receipts: Sequence[Item]
+    session: Session, items: Sequence[Line], processor: Matched, receipts: Sequence[Line]
 ) -> Known:
     """Look up the ids that unpaired lines name and that are not open any more."""
     left = [item for item in items if item.line_id not in processor.right]
@@ -115,7 +135,18 @@ def _known(
         _found(session, pairings.c.left_id, named),
         _found(session, movements.c.entry_id, named),
         _found(session, lines.c.payout_id, payouts, lines.c.kind == "payout"),
+        _settled_deposits(session, receipts),
     )
+
+
+def _settled_deposits(session: Session, receipts: Sequence[Line]) -> tuple[Line, ...]:
+    """The bags that arrived before and that one of these receipts could have again."""
+    if not receipts:
+        return ()
+    first = date.fromisoformat(min(receipt.day for receipt in receipts))
+    since = (first - timedelta(days=AGAIN_DAYS)).isoformat()
+    settled = (col(MovementRow.open) == 0, col(MovementRow.day) >= since)
+    return tuple(map(_line_of, deposits(session, *settled)))
 
 
 def _found(session: Session, column: Any, names: set[str], *where: Any) -> frozenset[str]:
@@ -125,11 +156,11 @@ def _found(session: Session, column: Any, names: set[str], *where: Any) -> froze
     return frozenset(session.execute(query).scalars())
 
 
-def _settle_payouts(session: Session, day: str) -> dict[str, tuple[Item, int]]:
+def _settle_payouts(session: Session, day: str) -> dict[str, tuple[Line, int]]:
     """Add up the lines of each payout that came; those that do add up are paid, and done."""
     rows = table(StatementLineRow)
-    waiting = select(*rows.c[_ITEM]).where(UNPAID, rows.c.kind == "payout", rows.c.day <= day)
-    payouts = {row.payout_id: Item(*row) for row in session.execute(waiting)}
+    waiting = select(*rows.c[_LINE]).where(UNPAID, rows.c.kind == "payout", rows.c.day <= day)
+    payouts = {row.payout_id: Line(*row) for row in session.execute(waiting)}
     if not payouts:
         return {}
     sums: dict[str, int] = defaultdict(int)
@@ -151,7 +182,7 @@ def _keep_pairs(session: Session, pairs: Sequence[Any], day: str) -> None:
         piece = pairs[start : start + _PIECE]
         rows = [(p.left, p.right, p.leg, p.rule, p.confidence, day) for p in piece]
         insert_rows(session, table(PairingRow), _PAIRING, rows)
-        claims = [(0, p.left) for p in piece if p.leg == "processor"]
+        claims = [(0, p.left) for p in piece]  # at the bank: a deposit of ours, or a payout's line
         change_rows(session, "movement", "open = {}", "entry_id", claims)
         lines = {(0, p.right) for p in piece} | {(0, p.left) for p in piece if p.leg == "bank"}
         change_rows(session, "statement_line", "open = {}", "line_id", sorted(lines))
@@ -162,10 +193,11 @@ def _id_of(finding: Finding) -> str:
     return hashlib.sha256(f"{finding.kind} {finding.subject}".encode()).hexdigest()[:24]
 
 
-def _keep_findings(session: Session, findings: Sequence[Finding]) -> int:
-    """Add the differences that are new; return how many that were."""
+def _keep_findings(session: Session, findings: Sequence[Finding], now: datetime) -> int:
+    """Add the differences that are new, mend those that changed; return how many are new."""
     ids = {_id_of(finding): finding for finding in findings}
     there = _found(session, col(DifferenceRow.difference_id), set(ids))
+    _mend(session, {name: ids[name] for name in there}, now)
     for difference_id in sorted(ids.keys() - there):
         finding = ids[difference_id]
         severity, owner = OWNERS[finding.kind]
@@ -182,7 +214,7 @@ def _keep_findings(session: Session, findings: Sequence[Finding]) -> int:
                 day=finding.day,
                 severity=severity,
                 owner=owner,
-                words=finding.words,
+                said=finding.said,
                 state="open",
                 version=1,
             )
@@ -191,28 +223,59 @@ def _keep_findings(session: Session, findings: Sequence[Finding]) -> int:
     return len(ids) - len(there)
 
 
-def _clear(session: Session, found: set[str], day: str, ledger: Ledger) -> int:
-    """Clear open differences that this run did not find again and whose subject is done."""
+def _mend(session: Session, found: dict[str, Finding], now: datetime) -> None:
+    """A later statement may change what a difference leaves: more lines of a payout came."""
+    if not found:
+        return
+    mine = among(session, col(DifferenceRow.difference_id), sorted(found))
+    for row in session.execute(select(DifferenceRow).where(mine, UNRESOLVED)).scalars().all():
+        finding = found[row.difference_id]
+        if row.minor == finding.minor:
+            continue
+        was = said("found_anew", was=Money(row.minor, row.currency))
+        row.minor, row.at_stake_minor, row.said = finding.minor, finding.at_stake, finding.said
+        _note(session, row, "changed", was, now)
+
+
+def _note(session: Session, row: DifferenceRow, what: str, words: str, now: datetime) -> None:
+    """Write down what the run itself did with a difference."""
+    row.version += 1
+    session.add(row)
+    session.add(
+        DifferenceNoteRow(
+            difference_id=row.difference_id,
+            version=row.version,
+            at=now,
+            made_by=MACHINE,
+            what=what,
+            words=words,
+        )
+    )
+
+
+def _clear(session: Session, findings: Sequence[Finding], day: str, ledger: Ledger) -> int:
+    """Clear open differences that this run did not find again and whose subject is done.
+
+    One that is another kind of difference by now is cleared as well: money is listed once.
+    """
+    found = {_id_of(finding) for finding in findings}
+    found_now = {(finding.subject, finding.account) for finding in findings}
     query = select(DifferenceRow).where(
         col(DifferenceRow.state) == "open", col(DifferenceRow.day) <= day
     )
     gone = [row for row in session.execute(query).scalars() if row.difference_id not in found]
     still = _still_waiting(session, gone)
-    cleared = [row for row in gone if row.kind in _WAITING and row.subject not in still]
-    for row in cleared:
-        row.state, row.version, row.closed_day = "cleared", row.version + 1, day
-        session.add(row)
-        session.add(
-            DifferenceNoteRow(
-                difference_id=row.difference_id,
-                version=row.version,
-                at=ledger.clock(),
-                made_by=MACHINE,
-                what="cleared",
-                words="Its counterpart was found.",
-            )
-        )
-    return len(cleared)
+    cleared = 0
+    for row in gone:
+        other_kind = (row.subject, row.account) in found_now
+        if row.kind not in _WAITING or (row.subject in still and not other_kind):
+            continue
+        was = said("found_anew", was=Money(row.minor, row.currency))
+        row.state, row.closed_day = "cleared", day
+        words = was if other_kind else said("counterpart_found")
+        _note(session, row, "cleared", words, ledger.clock())
+        cleared += 1
+    return cleared
 
 
 _WAITING = frozenset(

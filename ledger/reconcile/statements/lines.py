@@ -1,5 +1,8 @@
 """What every statement is read into, and how a bad one is refused.
 
+A ``Line`` is also what is paired: a line of a statement that still waits, and cash of ours on
+its way to the bank (``deposit``, in no file: ``run`` makes those from the ledger).
+
 Amounts are whole minor units as they change our balance *there*: at the processor a charge
 is positive, a refund, a fee and a payout negative; at the bank a receipt is positive.
 ``fee`` is what was kept back, positive; ``net = gross - fee`` always.
@@ -21,7 +24,7 @@ BYTES_MAX = 512 * 1024 * 1024
 TEXT_MAX = 500
 
 Source = Literal["processor", "bank"]
-Kind = Literal["charge", "refund", "chargeback", "fee", "payout", "receipt", "other"]
+Kind = Literal["charge", "refund", "chargeback", "fee", "payout", "receipt", "deposit", "other"]
 
 _PAYOUT = re.compile(r"\bpo_[A-Za-z0-9]{6,}\b")
 
@@ -32,7 +35,7 @@ class Line:
 
     ``own_id`` is our id where the other side carried it. ``reference`` names a charge as the
     processor does; of a refund or chargeback it names the charge that it takes back, by our
-    id where known. ``day`` is a day of the books.
+    id where known. ``payout_id`` of a deposit is its slip. ``day`` is a day of the books.
     """
 
     line_no: int
