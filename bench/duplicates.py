@@ -30,6 +30,8 @@ from models.faces.scoring import Vectors
 ROTATIONS = 8
 RIDERS = (100, 1000)
 AVERAGED = (2, 3, 5, 10)
+PICTURES = ((1, 1), (3, 1), (1, 3), (2, 2), (3, 3))
+"""Enrolled with so many, come again with so many."""
 CAUGHT = 0.99
 
 Rng = np.random.Generator
@@ -65,19 +67,28 @@ def run(
         rng = np.random.default_rng([seed, riders])
         trials = [_trial(unfitted, riders, cohort, rng) for _ in range(ROTATIONS)]
         figures += _figures(trials, riders, engine.engine_id)
-    figures += three_photos(unfitted, engine.engine_id, seed)
+    figures += by_photos(unfitted, engine.engine_id, seed)
     figures += _poisoned(unfitted, engine.engine_id, seed)
     return answer("duplicates", seed, figures)
 
 
-def twice(faces: Faces, names: Sequence[str], cohort: Cohort, rng: Rng, each: int = 0) -> Twice:
-    """Enroll ``names`` with half of their pictures (or ``each``), and have them come again."""
+def twice(
+    faces: Faces,
+    names: Sequence[str],
+    cohort: Cohort,
+    rng: Rng,
+    first: int = 0,
+    again_with: int = 0,
+) -> Twice:
+    """Enroll ``names`` with half of their pictures (or ``first``), and have them come again
+    with the other half (or ``again_with``)."""
     enrolled, again = [], []
     for name in names:
         rows = faces[name][rng.permutation(len(faces[name]))]
-        first = each or max(1, len(rows) // 2)
-        enrolled.append(fuse(rows[:first]))
-        again.append(fuse(rows[first:][: each or None]) if len(rows) > first else enrolled[-1])
+        count = first or max(1, len(rows) // 2)
+        enrolled.append(fuse(rows[:count]))
+        rest = rows[count:][: again_with or None]
+        again.append(fuse(rest) if len(rest) else enrolled[-1])
     riders, newcomers = np.stack(enrolled), np.stack(again)
     scores = np.stack([likeness(one, riders, cohort) for one in newcomers])
     return Twice(scores, np.asarray(newcomers @ riders.T, dtype=np.float32))
@@ -121,21 +132,29 @@ def _figures(trials: list[tuple[Twice, int]], riders: int, engine_id: str) -> li
     return figures
 
 
-def three_photos(faces: Faces, engine_id: str, seed: int) -> list[Figure]:
-    """The same with three pictures against three, before 1,000 riders."""
-    rng = np.random.default_rng([seed, 3])
-    several = [name for name in faces if len(faces[name]) >= 6]
-    trials = [twice(faces, several, nobody(engine_id), rng, each=3) for _ in range(ROTATIONS)]
-    own = np.concatenate([trial.own() for trial in trials])
-    return [
-        figure(
-            f"caught_{level.name.lower()}_3x3",
-            round(float(stopped(own, engine_id, 1000, level).mean()), 4),
-            "",
-            people=len(several),
-        )
-        for level in (Likeness.ASK, Likeness.SAME)
-    ]
+def by_photos(faces: Faces, engine_id: str, seed: int) -> list[Figure]:
+    """The same people with more pictures on either side, before 1,000 riders.
+
+    Pictures of different days each; three frames of one sitting are worth less.
+    """
+    several = [name for name in faces if len(faces[name]) >= 2 * max(map(max, PICTURES))]
+    figures = []
+    for first, again in PICTURES:
+        rng = np.random.default_rng([seed, first, again])
+        trials = [
+            twice(faces, several, nobody(engine_id), rng, first, again) for _ in range(ROTATIONS)
+        ]
+        own = np.concatenate([trial.own() for trial in trials])
+        figures += [
+            figure(
+                f"caught_{level.name.lower()}_{first}x{again}",
+                round(float(stopped(own, engine_id, 1000, level).mean()), 4),
+                "",
+                people=len(several),
+            )
+            for level in (Likeness.ASK, Likeness.SAME)
+        ]
+    return figures
 
 
 def _poisoned(faces: Faces, engine_id: str, seed: int) -> list[Figure]:

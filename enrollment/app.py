@@ -6,11 +6,13 @@ from flask import Blueprint
 
 from enrollment.api import api_blueprint
 from enrollment.capture import capture_pages
+from enrollment.category_pages import category_pages
 from enrollment.desk import DESK_ROLES, looking_pages
 from enrollment.desk_actions import action_pages
 from enrollment.form_pages import form_pages
 from enrollment.staff import staff_blueprint
 from enrollment.staff_admin import staff_admin_blueprint
+from enrollment.station_pages import desk_station_pages
 from enrollment.store import Enrollment
 from enrollment.words import language_name, word
 from models.access.gates import GateRegister
@@ -46,4 +48,6 @@ def desk_blueprint(enrollment: Enrollment) -> Blueprint:
     form_pages(blueprint, enrollment)
     capture_pages(blueprint, enrollment, *DESK_ROLES)
     action_pages(blueprint, enrollment)
+    desk_station_pages(blueprint, enrollment)
+    category_pages(blueprint, enrollment)
     return blueprint

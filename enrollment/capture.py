@@ -20,10 +20,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from enrollment.photos import PhotoRefused, read_photo
+from enrollment.prints import PRESENTATION, shows_a_print
 from enrollment.store import Enrollment
-from enrollment.words import photo_advice
+from enrollment.words import photo_advice, print_advice
 from models.access.web import require_role
 from models.faces.engine import Engine, Face, Frame
+from models.faces.liveness_pair import LivenessPair
 from models.faces.quality import ENROLLMENT_LIMITS, assess
 
 FRAME_SIDE_PX_MAX = 640
@@ -52,13 +54,15 @@ class Verdict:
         }
 
 
-def judge(engine: Engine, frame: Frame) -> Verdict:
+def judge(engine: Engine, frame: Frame, pair: LivenessPair | None = None) -> Verdict:
     """Look at one frame as the gate would, with the limits of the desk."""
     faces = engine.find(frame)
     if len(faces) != 1:
         return Verdict(len(faces), ((SINGLE_FACE, _not_one(faces)),))
     quality = assess(frame, faces[0], ENROLLMENT_LIMITS)
     reasons = tuple((reason.value, photo_advice(reason)) for reason in quality.reasons)
+    if not reasons and shows_a_print(pair, [(frame, faces[0])]):
+        reasons = ((PRESENTATION, print_advice()),)
     measures = quality.measures
     return Verdict(1, reasons, round(measures.yaw_deg, 1), round(measures.pitch_deg, 1))
 
@@ -89,6 +93,6 @@ def capture_pages(blueprint: Blueprint, enrollment: Enrollment, *roles: str) -> 
         if max(frame.shape[:2]) > FRAME_SIDE_PX_MAX:
             problem = _("A frame has at most %(max)s pixels a side.", max=FRAME_SIDE_PX_MAX)
             return {"good": False, "faces": 0, "reasons": [], "problem": problem}, 400
-        engine = enrollment.load_engine()
+        engine, pair = enrollment.load_engine(), enrollment.load_pair()
         with enrollment.looking:
-            return judge(engine, frame).as_json()
+            return judge(engine, frame, pair).as_json()

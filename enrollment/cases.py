@@ -49,6 +49,8 @@ _PAGES: dict[str, LazyString] = {
     "renewals": _l("listed as to be photographed anew"),
     "pass": _l("pass issued or revoked"),
     "medium": _l("way of riding changed"),
+    "category": _l("fare category looked at or changed"),
+    "stations": _l("stations looked at or changed"),
     "photos": _l("new photos"),
     "freeze": _l("frozen or let ride again"),
     "pin": _l("new PIN"),

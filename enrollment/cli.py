@@ -14,6 +14,7 @@ import click
 from sqlalchemy import Engine as Database
 
 from models.access.gates import add_gate, list_gates, revoke_gate
+from models.access.introductions import newest_introductions
 from models.access.invitations import invite_staff, join_path, reset_staff
 from models.access.staff import (
     ROLES,
@@ -27,7 +28,7 @@ from models.database import open_sqlite
 from models.errors import FacefareError
 from models.options import data_option
 from models.settings import DataDirectory
-from models.tables.access import AccessTable, Gate, Staff
+from models.tables.access import AccessTable, Gate, Introduction, Staff
 from models.wire.times import format_utc
 
 
@@ -90,14 +91,31 @@ def add_member(
 @data_option
 def list_members(as_json: bool, data: Path) -> None:
     """List the members of staff, their roles and state."""
-    members = list_staff(StaffRegister.open(DataDirectory(data)))
+    register = StaffRegister.open(DataDirectory(data))
+    members, let_in = list_staff(register), newest_introductions(register.database)
     if as_json:
         _print_json(
-            [{"name": m.name, "roles": m.roles.split(), "state": _member_state(m)} for m in members]
+            [
+                {
+                    "name": m.name,
+                    "roles": m.roles.split(),
+                    "state": _member_state(m),
+                    "let_in": _let_in(let_in.get(m.name)),
+                }
+                for m in members
+            ]
         )
         return
     for member in members:
-        click.echo(f"{member.name}  {', '.join(member.roles.split())}  {_member_state(member)}")
+        roles, state = ", ".join(member.roles.split()), _member_state(member)
+        click.echo(f"{member.name}  {roles}  {state}  {_let_in(let_in.get(member.name))}".rstrip())
+
+
+def _let_in(found: Introduction | None) -> str:
+    """Who held the account's newest one-time link, and since when."""
+    if found is None:
+        return ""
+    return f"{found.what} by {found.by or 'somebody at the machine'} {found.at:%Y-%m-%d}"
 
 
 @staff.command("reset")

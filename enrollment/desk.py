@@ -26,6 +26,7 @@ from enrollment.passes import list_passes
 from enrollment.riders import (
     RIDERS_SHOWN_MAX,
     SEARCH_CHARACTERS_MIN,
+    RiderDetails,
     RiderSummary,
     count_of_other_engines,
     find_rider,
@@ -92,7 +93,8 @@ def _record_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
             return _reason_page(rider_id)
         looked(enrollment, [rider_id], "rider", case)
         held = next((p for p in list_passes(enrollment, rider_id) if not p.revoked_at), None)
-        return render_template("enrollment/rider.html", found=found, held=held)
+        days = enrollment.categories.ahead(found.rider.account_id)
+        return render_template("enrollment/rider.html", found=found, held=held, days=days)
 
     @blueprint.post("/riders/<rider_id>/open")
     @require_role(*DESK_ROLES)
@@ -118,6 +120,18 @@ def staff_name() -> str:
 def looked(enrollment: Enrollment, rider_ids: Sequence[str], page: str, case: Case) -> None:
     """Write down that the member of staff of this request is about to see these riders."""
     record_looks(enrollment.access_log, rider_ids, staff_name(), page, case, enrollment.clock())
+
+
+def opened(enrollment: Enrollment, rider_id: str, page: str) -> tuple[RiderDetails, Case]:
+    """The rider, once the access entry is written; without a case their page asks for one."""
+    found = find_rider(enrollment, rider_id)
+    if found is None:
+        abort(404)
+    case = case_for(enrollment.riders, staff_name(), rider_id, enrollment.clock())
+    if case is None:
+        abort(redirect(url_for("enrollment.rider", rider_id=rider_id), 303))
+    looked(enrollment, [rider_id], page, case)
+    return found, case
 
 
 def _search_page(

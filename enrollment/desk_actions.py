@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from enrollment.cases import Case, case_for
 from enrollment.consent_texts import current_consent, languages
-from enrollment.desk import DESK_ROLES, looked, staff_name
+from enrollment.desk import DESK_ROLES, opened, staff_name
 from enrollment.duplicates import AlreadyEnrolled
 from enrollment.erase import erase_rider
 from enrollment.form import EnrollmentRefused, read_face_form, read_pin
 from enrollment.form_pages import (
     chosen_language,
     face_choices,
-    pass_page,
+    papers_page,
     read_approval,
     remember_twins,
     sent_photos,
     show_alike,
 )
 from enrollment.freeze import freeze_rider, thaw_rider
-from enrollment.media import carry_face, pass_only, reissue, revoke, set_pin, take_face
+from enrollment.media import carry_face, pass_only, reissue, revoke, take_face
 from enrollment.passes import PassNotIssued
-from enrollment.riders import RiderDetails, find_rider
+from enrollment.riders import RiderDetails
+from enrollment.start_codes import new_start_code, set_pin
 from enrollment.store import Enrollment
 from models.access.web import require_role, with_camera
 
@@ -47,19 +47,19 @@ def _pass_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.post("/riders/<rider_id>/pass")
     @require_role(*DESK_ROLES)
     def new_pass(rider_id: str) -> Response | str:
-        _opened(enrollment, rider_id, "pass")
+        opened(enrollment, rider_id, "pass")
         try:
             issued = reissue(
                 enrollment, rider_id, request.form.get("replaces", ""), enrollment.clock()
             )
         except (EnrollmentRefused, PassNotIssued) as error:
             return _back(rider_id, str(error))
-        return pass_page(enrollment, rider_id, issued)
+        return papers_page(enrollment, rider_id, issued)
 
     @blueprint.post("/riders/<rider_id>/revoke")
     @require_role(*DESK_ROLES)
     def revoke_pass(rider_id: str) -> Response:
-        _opened(enrollment, rider_id, "pass")
+        opened(enrollment, rider_id, "pass")
         try:
             revoke(enrollment, rider_id, enrollment.clock())
         except EnrollmentRefused as error:
@@ -69,12 +69,12 @@ def _pass_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.post("/riders/<rider_id>/pass-only")
     @require_role(*DESK_ROLES)
     def without_face(rider_id: str) -> Response | str:
-        _opened(enrollment, rider_id, "medium")
+        opened(enrollment, rider_id, "medium")
         try:
             issued = pass_only(enrollment, rider_id, enrollment.clock())
         except EnrollmentRefused as error:
             return _back(rider_id, str(error))
-        return pass_page(enrollment, rider_id, issued)
+        return papers_page(enrollment, rider_id, issued)
 
 
 def _photo_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
@@ -82,20 +82,20 @@ def _photo_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @require_role(*DESK_ROLES)
     @with_camera
     def photos(rider_id: str) -> str:
-        found, _case = _opened(enrollment, rider_id, "photos")
+        found, _case = opened(enrollment, rider_id, "photos")
         return _photo_page(enrollment, found, ())
 
     @blueprint.post("/riders/<rider_id>/photos")
     @require_role(*DESK_ROLES)
     @with_camera
     def take_photos(rider_id: str) -> Response | str | tuple[str, int]:
-        found, _case = _opened(enrollment, rider_id, "photos")
+        found, _case = opened(enrollment, rider_id, "photos")
         sent, staff, now = sent_photos(), staff_name(), enrollment.clock()
         try:
             form = read_face_form(_face_fields(found))
             if not sent and form.medium == "face+pass" and found.rider.medium == "face":
                 issued = carry_face(enrollment, rider_id, form.language, staff, now)
-                return pass_page(enrollment, rider_id, issued)
+                return papers_page(enrollment, rider_id, issued)
             approval = read_approval(enrollment)
             carrying, alike = take_face(enrollment, rider_id, form, sent, staff, now, approval)
         except AlreadyEnrolled as error:
@@ -107,7 +107,7 @@ def _photo_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
             return _photo_page(enrollment, found, (str(error),)), 400
         remember_twins(enrollment, alike, approval)
         if carrying is not None:
-            return pass_page(enrollment, rider_id, carrying)
+            return papers_page(enrollment, rider_id, carrying)
         return _back(rider_id, _("The new template is in use."))
 
 
@@ -115,7 +115,7 @@ def _rider_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.post("/riders/<rider_id>/freeze")
     @require_role(*DESK_ROLES)
     def freeze(rider_id: str) -> Response:
-        _opened(enrollment, rider_id, "freeze")
+        opened(enrollment, rider_id, "freeze")
         try:
             freeze_rider(enrollment, rider_id, enrollment.clock())
         except EnrollmentRefused as error:
@@ -125,7 +125,7 @@ def _rider_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.post("/riders/<rider_id>/thaw")
     @require_role(*DESK_ROLES)
     def thaw(rider_id: str) -> Response:
-        _opened(enrollment, rider_id, "freeze")
+        opened(enrollment, rider_id, "freeze")
         try:
             thaw_rider(enrollment, rider_id)
         except EnrollmentRefused as error:
@@ -135,7 +135,7 @@ def _rider_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.post("/riders/<rider_id>/pin")
     @require_role(*DESK_ROLES)
     def new_pin(rider_id: str) -> Response:
-        _opened(enrollment, rider_id, "pin")
+        opened(enrollment, rider_id, "pin")
         names = ("pin", "pin_again")
         try:
             set_pin(enrollment, rider_id, read_pin({n: request.form.get(n, "") for n in names}))
@@ -143,10 +143,20 @@ def _rider_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
             return _back(rider_id, str(error))
         return _back(rider_id, _("The new PIN is in use."))
 
+    @blueprint.post("/riders/<rider_id>/start-code")
+    @require_role(*DESK_ROLES)
+    def start_code(rider_id: str) -> Response | str:
+        opened(enrollment, rider_id, "pin")
+        try:
+            start = new_start_code(enrollment, rider_id, enrollment.clock())
+        except EnrollmentRefused as error:
+            return _back(rider_id, str(error))
+        return papers_page(enrollment, rider_id, start=start)
+
     @blueprint.post("/riders/<rider_id>/erase")
     @require_role(*DESK_ROLES)
     def erase(rider_id: str) -> Response:
-        _opened(enrollment, rider_id, "erase")
+        opened(enrollment, rider_id, "erase")
         erase_rider(enrollment, rider_id)
         flash(
             _(
@@ -156,18 +166,6 @@ def _rider_actions(blueprint: Blueprint, enrollment: Enrollment) -> None:
             )
         )
         return redirect(url_for("enrollment.riders"), 303)
-
-
-def _opened(enrollment: Enrollment, rider_id: str, page: str) -> tuple[RiderDetails, Case]:
-    """The rider, once the access entry is written; without a case their page asks for one."""
-    found = find_rider(enrollment, rider_id)
-    if found is None:
-        abort(404)
-    case = case_for(enrollment.riders, staff_name(), rider_id, enrollment.clock())
-    if case is None:
-        abort(redirect(url_for("enrollment.rider", rider_id=rider_id), 303))
-    looked(enrollment, [rider_id], page, case)
-    return found, case
 
 
 def _back(rider_id: str, message: str) -> Response:

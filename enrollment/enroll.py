@@ -3,8 +3,8 @@
 The order of writes leaves nothing half-written. Everything is checked first. Then the
 fare account is opened (an account nobody uses is harmless, a template without an account
 is not), then the rider's data key is made, then one transaction writes the rest. If it
-fails, the data key is erased again. A pass, where the medium has one, comes last: without
-it the rider is enrolled and is given one on their record's page.
+fails, the data key is erased again. The start code and a pass, where there is one, come last:
+without them the rider is enrolled and is given them on their record's page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask_babel import gettext as _
@@ -38,6 +38,7 @@ from enrollment.gallery import (
 from enrollment.hands_free import check_room
 from enrollment.passes import IssuedPass, carried, issue_pass
 from enrollment.pins import hash_pin
+from enrollment.start_codes import StartCode, new_start_code
 from enrollment.store import Enrollment
 from enrollment.templating import NewTemplate, make_template
 from models.database import reading, writing
@@ -62,6 +63,7 @@ class FormUsed(EnrollmentRefused):
 class Enrolled:
     """What came of an enrollment. ``issued`` is the pass, which is nowhere else.
 
+    ``start`` is the start code of a rider who typed no PIN, which is nowhere else either.
     ``alike`` are the riders whom staff said this one is not.
     """
 
@@ -70,6 +72,7 @@ class Enrolled:
     images: int
     issued: IssuedPass | None
     alike: tuple[Alike, ...]
+    start: StartCode | None = None
 
 
 def enroll_rider(
@@ -112,11 +115,12 @@ def enroll_rider(
     except BaseException:
         enrollment.vault.erase(data_key_name(rider.rider_id))
         raise
+    start = new_start_code(enrollment, enrolled.rider_id, now) if form.pin is None else None
     if form.medium == "face":
-        return enrolled
+        return replace(enrolled, start=start)
     carries = carried(template.engine_id, template.images, template.vector) if template else None
     issued = issue_pass(enrollment, enrolled.rider_id, form.medium, now, carries)
-    return Enrolled(enrolled.rider_id, enrolled.account_id, enrolled.images, issued, enrolled.alike)
+    return replace(enrolled, issued=issued, start=start)
 
 
 def _new_rider(form: EnrollForm, staff: str, now: datetime) -> Rider:

@@ -132,10 +132,10 @@ _WHAT_TO_DO = {
     "guardian": _l("Write the name of the parent or guardian."),
     "phone_digits": _l("Write the last four digits of the telephone number, or nothing."),
     "pin": _l(
-        "Let the rider choose another PIN: six to twelve digits, no run such as 123456, no "
-        "repeated pattern."
+        "Choose another PIN: six to twelve digits, no run such as 123456, no repeated pattern, "
+        "no day such as a birthday."
     ),
-    "pin_again": _l("The two PINs differ; let the rider type them again."),
+    "pin_again": _l("The two PINs differ; type them again."),
     "medium": _l("Choose how the rider wants to ride."),
     "stations": _l("Choose one to %(max)s stations.", max=STATIONS_MAX),
     "consent_text": _l("Show the consent text to the rider again."),

@@ -32,6 +32,8 @@ from enrollment.likeness import Likeness
 from enrollment.pass_pictures import as_pdf, as_png, as_svg
 from enrollment.passes import IssuedPass
 from enrollment.photos import PHOTO_BYTES_MAX, PhotoRefused, read_photo
+from enrollment.start_codes import START_PATH, StartCode
+from enrollment.start_sheet import start_sheet
 from enrollment.store import Enrollment
 from enrollment.templating import PHOTOS_MAX, PHOTOS_RECOMMENDED
 from models.access.sign_in import SignInRefused, confirm
@@ -77,8 +79,8 @@ def form_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         remember_twins(enrollment, enrolled.alike, approval)
         staff, now = staff_name(), enrollment.clock()
         open_cases(enrollment.riders, staff, [enrolled.rider_id], Case(ENROLLED_NOW), now)
-        if enrolled.issued is not None:
-            return pass_page(enrollment, enrolled.rider_id, enrolled.issued)
+        if enrolled.issued is not None or enrolled.start is not None:
+            return papers_page(enrollment, enrolled.rider_id, enrolled.issued, enrolled.start)
         return redirect(url_for("enrollment.rider", rider_id=enrolled.rider_id), 303)
 
     @blueprint.get("/consent/<text_id>")
@@ -172,15 +174,25 @@ def remember_twins(enrollment: Enrollment, alike: Sequence[Alike], approval: App
     )
 
 
-def pass_page(enrollment: Enrollment, rider_id: str, issued: IssuedPass) -> str:
-    """The pass, this once: the server does not keep what is in the code."""
+def papers_page(
+    enrollment: Enrollment,
+    rider_id: str,
+    issued: IssuedPass | None = None,
+    start: StartCode | None = None,
+) -> str:
+    """What the rider takes home, this once: neither the pass nor the start code is kept here."""
+    operator = enrollment.settings.operator
+    papers: dict[str, str] = {}
+    if issued is not None:
+        papers["svg"] = _data_uri("image/svg+xml", as_svg(issued))
+        papers["png"] = _data_uri("image/png", as_png(issued))
+        papers["pdf"] = _data_uri("application/pdf", as_pdf(issued, operator, rider_id))
+    if start is not None:
+        server = enrollment.settings.public_url or request.host_url
+        sheet = start_sheet(start, rider_id, operator, server.rstrip("/") + START_PATH)
+        papers["sheet"] = _data_uri("application/pdf", sheet)
     return render_template(
-        "enrollment/pass.html",
-        rider_id=rider_id,
-        issued=issued,
-        svg=_data_uri("image/svg+xml", as_svg(issued)),
-        png=_data_uri("image/png", as_png(issued)),
-        pdf=_data_uri("application/pdf", as_pdf(issued, enrollment.settings.operator)),
+        "enrollment/papers.html", rider_id=rider_id, issued=issued, start=start, **papers
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask_babel import gettext as _
 from sqlmodel import Session
 
 from enrollment.form import EnrollmentRefused
@@ -37,8 +38,12 @@ def thaw_rider(enrollment: Enrollment, rider_id: str) -> None:
 def _set_status(session: Session, rider_id: str, before: str, status: str) -> None:
     rider = session.get(Rider, rider_id)
     if rider is None:
-        raise EnrollmentRefused(f"There is no rider {rider_id}; check the reference.")
+        raise EnrollmentRefused(
+            _("There is no rider %(reference)s; check the reference.", reference=rider_id)
+        )
     if rider.status != before:
-        raise EnrollmentRefused(f"Rider {rider_id} is {rider.status}, not {before}.")
+        already = _("Rider %(reference)s is frozen already.", reference=rider_id)
+        never = _("Rider %(reference)s is not frozen.", reference=rider_id)
+        raise EnrollmentRefused(already if status == "frozen" else never)
     rider.status = status
     session.add(rider)

@@ -28,12 +28,11 @@ from enrollment.enroll import keep_consent, keep_stations, keep_template
 from enrollment.form import EnrollmentRefused, FaceForm, check_face_form
 from enrollment.gallery import data_key_name, gallery_version, move_gallery_version
 from enrollment.hands_free import check_room
-from enrollment.passes import IssuedPass, carried, issue_pass, revoke_passes
-from enrollment.pins import hash_pin
+from enrollment.passes import IssuedPass, carried, issue_pass, issue_within, revoke_passes
 from enrollment.store import Enrollment
-from enrollment.templating import NewTemplate, make_template
+from enrollment.templating import make_template
 from models.database import forget_old_pages, reading, writing
-from models.tables.riders import Consent, Pass, Rider, RiderSession, RiderStation, Template
+from models.tables.riders import Consent, Pass, Rider, RiderStation, Template
 
 NO_FACE = "pass-"
 """How the ids of consent texts begin that take no face."""
@@ -47,8 +46,9 @@ def pass_only(enrollment: Enrollment, rider_id: str, now: datetime) -> IssuedPas
         revoke_passes(session, rider_id, "changed", now)  # it may carry the face
         rider.medium = "pass"
         session.add(rider)
+        issued = issue_within(enrollment, session, rider_id, "pass", now)
     forget_old_pages(enrollment.riders)
-    return issue_pass(enrollment, rider_id, "pass", now)
+    return issued
 
 
 def take_face(
@@ -90,29 +90,28 @@ def take_face(
         others = confusable(alike, approval)
         if others:
             mark_look_alikes(session, [rider_id, *others])
+        issued = None
+        if form.medium == "face+pass":
+            carries = carried(template.engine_id, template.images, template.vector)
+            issued = issue_within(enrollment, session, rider_id, "face+pass", now, carries)
     forget_old_pages(enrollment.riders)
-    return _pass_with(enrollment, rider_id, form.medium, template, now), alike
-
-
-def _pass_with(
-    enrollment: Enrollment, rider_id: str, medium: str, template: NewTemplate, now: datetime
-) -> IssuedPass | None:
-    if medium == "face":
-        return None
-    carries = carried(template.engine_id, template.images, template.vector)
-    return issue_pass(enrollment, rider_id, "face+pass", now, carries)
+    return issued, alike
 
 
 def carry_face(
     enrollment: Enrollment, rider_id: str, language: str, staff: str, now: datetime
 ) -> IssuedPass:
-    """Move the kept template of a hands-free rider into their pass; no new photos are needed."""
-    issued = issue_pass(enrollment, rider_id, "face+pass", now)
+    """Move the kept template of a hands-free rider into their pass; no new photos are needed.
+
+    Pass, medium and consent change together: whoever carries their face has agreed to it.
+    """
     with writing(enrollment.riders) as session:
+        issued = issue_within(enrollment, session, rider_id, "face+pass", now)
         rider = active_rider(session, rider_id)
         guardian = _guardian(session, rider_id)
         _forget_face(session, rider, now)
         keep_consent(session, rider, "face+pass", language, guardian, staff, now)
+    forget_old_pages(enrollment.riders)
     return issued
 
 
@@ -142,16 +141,6 @@ def revoke(enrollment: Enrollment, rider_id: str, now: datetime) -> None:
         revoke_passes(session, rider_id, "lost", now)
 
 
-def set_pin(enrollment: Enrollment, rider_id: str, pin: str) -> None:
-    """Give the rider a new PIN; browsers in which they are signed in are signed out."""
-    pin_hash = hash_pin(pin)
-    with writing(enrollment.riders) as session:
-        rider = _rider(session, rider_id)
-        rider.pin_hash = pin_hash
-        session.add(rider)
-        session.exec(delete(RiderSession).where(col(RiderSession.rider_id) == rider_id))
-
-
 def active_pass(enrollment: Enrollment, rider_id: str) -> Pass | None:
     """The pass that the rider holds, or None."""
     with reading(enrollment.riders) as session:
@@ -176,6 +165,12 @@ def _rider(session: Session, rider_id: str) -> Rider:
             _("There is no rider %(reference)s; check the reference.", reference=rider_id)
         )
     return rider
+
+
+def last_guardian(enrollment: Enrollment, rider_id: str) -> str | None:
+    """Who agreed for this rider last, where somebody did: they have to agree again."""
+    with reading(enrollment.riders) as session:
+        return _guardian(session, rider_id)
 
 
 def _guardian(session: Session, rider_id: str) -> str | None:

@@ -63,8 +63,8 @@ def as_png(issued: IssuedPass, module_px: int = 10) -> bytes:
     return out.getvalue()
 
 
-def as_pdf(issued: IssuedPass, operator: str) -> bytes:
-    """One A4 page to print: the code, what it is good for, and until when."""
+def as_pdf(issued: IssuedPass, operator: str, rider_id: str) -> bytes:
+    """One A4 page to print: the code, what it is good for, until when, and the reference."""
     pdfmetrics.registerFont(UnicodeCIDFont(_FONT))
     out = io.BytesIO()
     page = Canvas(out, pagesize=A4, invariant=True)
@@ -76,6 +76,7 @@ def as_pdf(issued: IssuedPass, operator: str) -> bytes:
     valid = f"{issued.expires_at:%Y-%m-%d}"
     lines = (
         f"No. {issued.pass_id[:8]}   Valid until {valid}   有效期至 {valid}",
+        f"Reference of the rider   乘客编号   {rider_id}",
         "",
         *_HOW,
         *_WHAT[issued.medium],

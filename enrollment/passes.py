@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+from flask_babel import gettext as _
 from sqlmodel import Session, col, delete, select, update
 
 from enrollment.gallery import data_key_name, move_gallery_version, open_template
@@ -70,21 +71,36 @@ def issue_pass(
     Raises ``PassNotIssued`` where there is no such active rider or no template.
     """
     with writing(enrollment.riders) as session:
-        rider = _active_rider(session, rider_id)
-        if medium == "pass":
-            template = None
-            if rider.medium == "face+pass":  # whose carried template is revoked by this
-                rider.medium = "pass"
-                session.add(rider)
-        else:
-            template = template or _kept_template(enrollment, session, rider)
-            session.exec(delete(Template).where(col(Template.rider_id) == rider_id))
-            rider.medium = medium
-            session.add(rider)
-        issued = _issue(enrollment, session, rider, medium, template, now)
+        issued = issue_within(enrollment, session, rider_id, medium, now, template)
     if medium == "face+pass":
         forget_old_pages(enrollment.riders)  # the template is not in SQLite's log either
     return issued
+
+
+def issue_within(
+    enrollment: Enrollment,
+    session: Session,
+    rider_id: str,
+    medium: PassMedium,
+    now: datetime,
+    template: CarriedTemplate | None = None,
+) -> IssuedPass:
+    """``issue_pass`` in the transaction of whatever else changes with it.
+
+    After a ``face+pass`` is committed, call ``forget_old_pages``.
+    """
+    rider = _active_rider(session, rider_id)
+    if medium == "pass":
+        template = None
+        if rider.medium == "face+pass":  # whose carried template is revoked by this
+            rider.medium = "pass"
+            session.add(rider)
+    else:
+        template = template or _kept_template(enrollment, session, rider)
+        session.exec(delete(Template).where(col(Template.rider_id) == rider_id))
+        rider.medium = medium
+        session.add(rider)
+    return _issue(enrollment, session, rider, medium, template, now)
 
 
 def renew_pass(enrollment: Enrollment, qr_text: str, now: datetime) -> IssuedPass:
@@ -97,22 +113,31 @@ def renew_pass(enrollment: Enrollment, qr_text: str, now: datetime) -> IssuedPas
         shown = check_pass(unpack_pass(qr_text), keys, enrollment.settings.origin, now)
         known = session.get(Pass, shown.pass_id)
         if known is None or known.rider_id is None or known.reason not in (None, "frozen"):
-            raise PassNotIssued("This pass was revoked. Ask for a new one at the desk.")
+            raise PassNotIssued(_revoked())
         rider = _active_rider(session, known.rider_id)
         if known.revoked_at is not None:
             if (rider.medium, shown.medium) != ("face+pass", "face+pass"):
-                raise PassNotIssued("This pass was revoked. Ask for a new one at the desk.")
+                raise PassNotIssued(_revoked())
             known.reason = "replaced"  # frozen, and the only place where the template still is
             session.add(known)
         return _issue(enrollment, session, rider, shown.medium, shown.template, now)
 
 
+def _revoked() -> str:
+    said: str = _("This pass was revoked. Ask for a new one at the desk.")
+    return said
+
+
 def _active_rider(session: Session, rider_id: str) -> Rider:
     rider = session.get(Rider, rider_id)
     if rider is None:
-        raise PassNotIssued(f"There is no rider {rider_id}; check the reference.")
+        raise PassNotIssued(
+            _("There is no rider %(reference)s; check the reference.", reference=rider_id)
+        )
     if rider.status != "active":
-        raise PassNotIssued(f"Rider {rider_id} is {rider.status}: no pass is issued.")
+        raise PassNotIssued(
+            _("Rider %(reference)s is frozen: let them ride again first.", reference=rider_id)
+        )
     return rider
 
 
@@ -120,8 +145,11 @@ def _kept_template(enrollment: Enrollment, session: Session, rider: Rider) -> Ca
     template = session.get(Template, (rider.rider_id, enrollment.engine_id))
     if template is None:
         raise PassNotIssued(
-            f"No template is kept of rider {rider.rider_id}: renew the pass they hold, or take "
-            "new photos."
+            _(
+                "No template is kept of rider %(reference)s: renew the pass they hold, or take "
+                "new photos.",
+                reference=rider.rider_id,
+            )
         )
     key = enrollment.vault.key(data_key_name(rider.rider_id))
     opened = open_template(key, template.sealed, rider.account_id, template.engine_id)

@@ -26,7 +26,7 @@ from models.tables.access import SignInFailures
 from models.tables.riders import Rider, RidersTable, Template
 from models.wire.times import format_utc
 
-_NOT_SHOWN = {"pin_hash", "token_hash", "challenge"}
+_NOT_SHOWN = {"pin_hash", "code_hash", "token_hash", "challenge"}
 _KEPT_UNLINKED = {"access_entry", "pass"}
 """Of these the rows stay without the rider: what was signed, and which passes are revoked."""
 

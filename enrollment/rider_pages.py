@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from uuid import uuid4
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -19,6 +18,7 @@ from enrollment.cases import page_words, reason_words
 from enrollment.form import EnrollmentRefused
 from enrollment.freeze import freeze_rider, thaw_rider
 from enrollment.media import active_pass
+from enrollment.rider_card_pages import card_pages
 from enrollment.rider_data import Gone, everything, leave
 from enrollment.rider_media import may_change_to
 from enrollment.rider_money import MOVEMENTS_MAX, NotNow, NotThere, RiderMoney
@@ -28,12 +28,10 @@ from enrollment.rider_sign_in_pages import sign_in_pages
 from enrollment.rider_web import protect, rider_guard, stop_rider_session, this_rider
 from enrollment.rider_words import DISPUTE_REASONS, dispute_words, table_words
 from enrollment.riders import find_rider
+from enrollment.station_pages import rider_station_pages
 from enrollment.store import Enrollment
-from models.money import MoneyError, parse_money
 from models.wire.keys import base64url
 from models.wire.times import format_utc
-
-TOP_UP_AMOUNTS = ("10", "20", "50")
 
 
 def rider_blueprint(enrollment: Enrollment, money: RiderMoney) -> Blueprint:
@@ -53,7 +51,9 @@ def rider_blueprint(enrollment: Enrollment, money: RiderMoney) -> Blueprint:
     protect(blueprint)
     sign_in_pages(blueprint, enrollment)
     pass_pages(blueprint, enrollment)
+    rider_station_pages(blueprint, enrollment)
     _home_pages(blueprint, enrollment, money)
+    card_pages(blueprint, enrollment, money)
     _ride_pages(blueprint, enrollment, money)
     _data_pages(blueprint, enrollment, money)
     _leave_pages(blueprint, enrollment, money)
@@ -88,22 +88,6 @@ def _home_pages(blueprint: Blueprint, enrollment: Enrollment, money: RiderMoney)
         flash(_("You can ride again. Your old pass stays invalid: make a new one."))
         return redirect(url_for("rider.home"), 303)
 
-    @blueprint.post("/top-up")
-    @signed_in
-    def top_up() -> AnyResponse | tuple[str, int]:
-        if money.top_up is None:
-            abort(404)
-        fields = request.form
-        if fields.get("amount") not in TOP_UP_AMOUNTS:
-            return _home(enrollment, money, _("Choose an amount from the list.")), 400
-        try:
-            amount = parse_money(fields["amount"], enrollment.settings.currency)
-            money.top_up(this_rider().account_id, amount, fields.get("id", ""))
-        except (NotNow, MoneyError) as error:
-            return _home(enrollment, money, str(error)), 409
-        flash(_("The top-up was sent to your card; it is on your account within a minute."))
-        return redirect(url_for("rider.home"), 303)
-
 
 def _home(enrollment: Enrollment, money: RiderMoney, problem: str = "") -> str:
     rider = this_rider()
@@ -114,10 +98,7 @@ def _home(enrollment: Enrollment, money: RiderMoney, problem: str = "") -> str:
         account=money.account(rider.account_id),
         held_pass=active_pass(enrollment, rider.rider_id),
         changes=may_change_to(rider),
-        processor=money.top_up is not None,
-        amounts=TOP_UP_AMOUNTS,
-        currency=enrollment.settings.currency,
-        call_id=str(uuid4()),
+        processor=money.cards is not None,
         problem=problem,
     )
 

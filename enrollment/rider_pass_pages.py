@@ -10,16 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Blueprint, Response, json, render_template, request, send_file, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 
-from enrollment.consent_texts import current_consent, languages
+from enrollment.consent_texts import current_consent
 from enrollment.form import EnrollmentRefused
 from enrollment.pass_pictures import as_pdf, as_svg
 from enrollment.passes import IssuedPass, PassNotIssued
 from enrollment.rider_media import change_medium, may_change_to, new_pass
-from enrollment.rider_web import rider_guard, this_rider
+from enrollment.rider_web import page_language, rider_guard, this_rider
 from enrollment.store import Enrollment
+from enrollment.words import pass_problem
+from models.errors import FacefareError
 from models.wire.passes import PassRefused
 
 WORKER = Path(__file__).parent / "static" / "rider" / "worker.js"
@@ -70,15 +71,16 @@ def _issuing_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         try:
             return _issued(_new_pass(enrollment))
         except _REFUSALS as error:
-            return _refused(str(error))
+            return _refused(error)
 
     @blueprint.post("/pass/paper")
     @signed_in
     def paper() -> Response | tuple[str, int]:
         try:
-            pdf = as_pdf(_new_pass(enrollment), enrollment.settings.operator)
+            issued, operator = _new_pass(enrollment), enrollment.settings.operator
+            pdf = as_pdf(issued, operator, this_rider().rider_id)
         except _REFUSALS as error:
-            return _refused(str(error))
+            return _refused(error)
         response = Response(pdf, content_type="application/pdf")
         response.headers["Content-Disposition"] = 'attachment; filename="pass.pdf"'
         return response
@@ -94,15 +96,15 @@ def _issuing_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         rider, fields = this_rider(), request.form
         wanted = next((m for m in may_change_to(rider) if m == fields.get("medium")), None)
         if wanted is None:
-            return _refused(_("This change is made at the desk."))
+            return _refused(PassNotIssued(_("This change is made at the desk.")))
         if wanted == "face+pass" and fields.get("agreed") != "yes":
             return _medium_page(_("Read the text and tick the box if you agree.")), 400
         try:
             return _issued(
-                change_medium(enrollment, rider, wanted, _language(), enrollment.clock())
+                change_medium(enrollment, rider, wanted, page_language(), enrollment.clock())
             )
         except _REFUSALS as error:
-            return _refused(str(error))
+            return _refused(error)
 
 
 _REFUSALS = (PassNotIssued, PassRefused, EnrollmentRefused)
@@ -119,19 +121,13 @@ def _new_pass(enrollment: Enrollment) -> IssuedPass:
     )
 
 
-def _language() -> str:
-    """The language of the page, in which the consent text was read."""
-    code = str(get_locale() or "en")[:2]
-    return code if code in languages() else "en"
-
-
 def _medium_page(problem: str = "") -> str:
     rider = this_rider()
     return render_template(
         "rider/medium.html",
         rider=rider,
         changes=may_change_to(rider),
-        consent=current_consent(_language(), "face+pass"),
+        consent=current_consent(page_language(), "face+pass"),
         problem=problem,
     )
 
@@ -143,5 +139,6 @@ def _issued(issued: IssuedPass) -> str:
     )
 
 
-def _refused(problem: str) -> tuple[str, int]:
+def _refused(error: FacefareError) -> tuple[str, int]:
+    problem = pass_problem(error) if isinstance(error, PassRefused) else str(error)
     return render_template("rider/refused.html", problem=problem), 409

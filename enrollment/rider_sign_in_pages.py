@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
+from enrollment.form import EnrollmentRefused, read_pin
 from enrollment.rider_passkeys import (
     PasskeyRefused,
     Site,
@@ -25,25 +36,41 @@ from enrollment.rider_web import (
     stop_rider_session,
     this_rider,
 )
+from enrollment.start_codes import StartRefused, choose_pin
 from enrollment.store import Enrollment
+from models.access.web import with_camera
 from models.wire.keys import KeyFileError, from_base64url
 
 PHOTO_BYTES_MAX = 4_000_000
+FRAME_BYTES_MAX = 600_000  # 1280 pixels a side, as the page makes them
 
 
 def sign_in_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     """Add all of them."""
     _pin_pages(blueprint, enrollment)
+    _start_pages(blueprint, enrollment)
     _passkey_sign_in(blueprint, enrollment)
     _passkey_pages(blueprint, enrollment)
 
 
 def _pin_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.get("/sign-in")
+    @with_camera
     def sign_in() -> str:
         return render_template("rider/sign_in.html", problem="")
 
+    @blueprint.post("/scan")
+    def scan() -> Response:
+        data = request.get_data(cache=False)
+        if len(data) > FRAME_BYTES_MAX:
+            abort(413)
+        try:
+            return jsonify({"pass": pass_in_photo(data)})
+        except NoPassSeen as error:
+            return jsonify({"pass": None, "problem": str(error)})
+
     @blueprint.post("/sign-in")
+    @with_camera
     def check_sign_in() -> AnyResponse | tuple[str, int]:
         try:
             rider_id = sign_in_by_pin(
@@ -64,6 +91,40 @@ def _pin_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         answer = redirect(url_for("rider.sign_in"), 303)
         stop_rider_session(enrollment, answer)
         return answer
+
+
+def _start_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
+    @blueprint.get("/start")
+    def start() -> str:
+        return _start_page(())
+
+    @blueprint.post("/start")
+    def check_start() -> AnyResponse | tuple[str, int]:
+        fields = request.form
+        try:
+            pin = read_pin({name: fields.get(name, "") for name in ("pin", "pin_again")})
+            rider_id = choose_pin(
+                enrollment,
+                fields.get("who", ""),
+                fields.get("code", ""),
+                pin,
+                request.remote_addr,
+                enrollment.clock(),
+            )
+        except EnrollmentRefused as error:
+            return _start_page(error.problems), 400
+        except StartRefused as error:
+            return _start_page((str(error),)), 401
+        flash(_("Your PIN is set. From now on sign in with your reference or pass, and this PIN."))
+        answer = redirect(url_for("rider.home"), 303)
+        start_rider_session(enrollment, rider_id, answer)
+        return answer
+
+
+def _start_page(problems: tuple[str, ...]) -> str:
+    return render_template(
+        "rider/start.html", problems=problems, who=request.values.get("who", "")[:64]
+    )
 
 
 def _pass_text() -> str:

@@ -12,8 +12,10 @@ from typing import ParamSpec, TypeVar
 
 from flask import Blueprint, current_app, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from werkzeug.wrappers import Response
 
+from enrollment.consent_texts import languages
 from enrollment.rider_sign_in import (
     LIFETIME_MAX,
     SignedInRider,
@@ -90,6 +92,12 @@ def this_rider() -> Rider:
     """The rider of this request; the page has a ``rider_guard``."""
     found: SignedInRider = g.signed_in_rider
     return found.rider
+
+
+def page_language() -> str:
+    """The language of the page, in which the rider reads a consent text."""
+    code = str(get_locale() or "en")[:2]
+    return code if code in languages() else "en"
 
 
 def protect(blueprint: Blueprint) -> None:

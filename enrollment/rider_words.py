@@ -30,6 +30,7 @@ _TABLES: dict[str, LazyString] = {
         "passes (their numbers stay on the gates' list of refused passes until they expire)"
     ),
     "rider_session": _l("your sessions on these pages"),
+    "start_code": _l("your start code"),
     "passkey": _l("your passkeys"),
     "passkey_challenge": _l("unfinished passkeys"),
     "open_case": _l("cases of staff about you"),

@@ -10,9 +10,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from enrollment.desk import staff_name
 from enrollment.store import Enrollment
 from enrollment.words import role_name
 from models.access.gates import GateRegisterError, list_gates, revoke_gate
+from models.access.introductions import newest_introductions
 from models.access.invitations import invite_staff, join_path, reset_staff
 from models.access.staff import (
     ROLES,
@@ -50,7 +52,7 @@ def _member_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         name = request.form.get("name", "").strip().lower()
         roles = request.form.getlist("roles")
         try:
-            token = invite_staff(enrollment.staff, name, roles, enrollment.clock())
+            token = invite_staff(enrollment.staff, name, roles, enrollment.clock(), by=staff_name())
         except StaffError as error:
             return _members_page(enrollment, str(error)), 400
         return _link_page(name, token)
@@ -60,7 +62,7 @@ def _member_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @require_fresh_code(MEMBERS)
     def reset(name: str) -> str | tuple[str, int]:
         try:
-            token = reset_staff(enrollment.staff, name, enrollment.clock())
+            token = reset_staff(enrollment.staff, name, enrollment.clock(), by=staff_name())
         except StaffError as error:
             return _members_page(enrollment, str(error)), 400
         return _link_page(name, token)
@@ -120,6 +122,7 @@ def _members_page(enrollment: Enrollment, problem: str | None = None) -> str:
     return render_template(
         "staff/members.html",
         members=list_staff(enrollment.staff),
+        let_in=newest_introductions(enrollment.access),
         roles={role: role_name(role) for role in ROLES},
         problem=problem,
     )

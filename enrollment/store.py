@@ -18,15 +18,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine as Database
 
 from enrollment.access_log import AccessLog, create_access_log
+from enrollment.category_port import Categories
 from models.access.staff import StaffRegister
 from models.access.totp import read_key
 from models.database import open_sqlite
 from models.faces.engine import Engine
+from models.faces.liveness_pair import LivenessPair
 from models.settings import DataDirectory, Settings
 from models.tables.access import AccessTable
 from models.tables.riders import RidersTable
 from models.vault import Vault, make_master_key
 from models.wire.keys import load_signing_key, save_private_key
+
+
+def no_pair() -> LivenessPair | None:
+    """Nothing looks for prints: its weights were never fetched."""
+    return None
 
 
 def utc_now() -> datetime:
@@ -40,10 +47,11 @@ class Enrollment:
 
     ``engine_id`` and ``dimensions`` say which templates are in use; ``load_engine`` is called
     when the first photo arrives, not before, and ``looking`` lets one request at a time use
-    it. ``open_account(account_id, category)`` opens a fare account,
-    ``close_account(account_id)`` unlinks it from everything; both do nothing the second
-    time. ``access_log`` is written before a rider is shown. ``log_verifier_key`` is the
-    fare log's public key as ``models.log.notes.verifier_key`` writes it.
+    it; so is ``load_pair``, which tells prints and screens from people where it is there.
+    ``open_account(account_id, category)`` opens a fare account, ``close_account(account_id)``
+    unlinks it from everything; both do nothing the second time; ``categories`` changes what it
+    pays. ``access_log`` is written before a rider is shown. ``log_verifier_key`` is the fare
+    log's public key as ``models.log.notes.verifier_key`` writes it.
     """
 
     riders: Database
@@ -58,8 +66,10 @@ class Enrollment:
     load_engine: Callable[[], Engine]
     open_account: Callable[[str, str], None]
     close_account: Callable[[str], None]
+    categories: Categories
     log_verifier_key: str
     clock: Callable[[], datetime] = utc_now
+    load_pair: Callable[[], LivenessPair | None] = no_pair
     looking: Lock = field(default_factory=Lock)
 
     @classmethod
@@ -71,8 +81,10 @@ class Enrollment:
         load_engine: Callable[[], Engine],
         open_account: Callable[[str, str], None],
         close_account: Callable[[str], None],
+        categories: Categories,
         log_verifier_key: str,
         clock: Callable[[], datetime] = utc_now,
+        load_pair: Callable[[], LivenessPair | None] = no_pair,
     ) -> Enrollment:
         """Open what ``create_stores`` made; raise a ``FacefareError`` with what is missing."""
         settings = data.settings()
@@ -92,8 +104,10 @@ class Enrollment:
             load_engine=cache(load_engine),
             open_account=open_account,
             close_account=close_account,
+            categories=categories,
             log_verifier_key=log_verifier_key,
             clock=clock,
+            load_pair=cache(load_pair),
         )
 
 

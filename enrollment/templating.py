@@ -15,9 +15,10 @@ from flask_babel import gettext as _
 from enrollment.form import EnrollmentRefused
 from enrollment.likeness import Vector, fuse, is_one_face, limits_for, nobody, odd_one_out
 from enrollment.photos import PhotoRefused, read_photo
+from enrollment.prints import shows_a_print
 from enrollment.store import Enrollment
-from enrollment.words import photo_advice
-from models.faces.engine import Embeddings, Engine, Face, Frame
+from enrollment.words import photo_advice, print_advice
+from models.faces.engine import Engine, Face, Frame
 from models.faces.quality import ENROLLMENT_LIMITS, assess
 
 PHOTOS_MAX = 8
@@ -47,14 +48,18 @@ def make_template(enrollment: Enrollment, photos: Sequence[bytes]) -> NewTemplat
     engine = enrollment.load_engine()
     limits = limits_for(engine.engine_id)
     with enrollment.looking:
-        embeddings, note = _embed_all(engine, photos)
+        seen = _usable_faces(engine, photos)
+        if shows_a_print(enrollment.load_pair(), seen):
+            raise EnrollmentRefused(print_advice())
+        embeddings = np.concatenate([engine.embed(frame, [face]) for frame, face in seen])
     odd = odd_one_out(embeddings, limits.same_photos_min)
     if odd is not None:
         raise EnrollmentRefused(_not_one_person(odd + 1, len(photos)))
     vector = fuse(embeddings)
     if not is_one_face(vector, nobody(engine.engine_id), limits):
         raise EnrollmentRefused(_not_a_face())
-    return NewTemplate(engine.engine_id, vector, len(photos), note)
+    smallest = min(face.box.width for _frame, face in seen)
+    return NewTemplate(engine.engine_id, vector, len(photos), f"smallest face {smallest} px wide")
 
 
 def _not_one_person(odd: int, count: int) -> str:
@@ -75,22 +80,20 @@ def _not_a_face() -> str:
     return said
 
 
-def _embed_all(engine: Engine, photos: Sequence[bytes]) -> tuple[Embeddings, str]:
-    rows, sizes, problems = [], [], []
+def _usable_faces(engine: Engine, photos: Sequence[bytes]) -> list[tuple[Frame, Face]]:
+    """The one face of each photo; raise ``EnrollmentRefused`` with each photo's fault."""
+    seen, problems = [], []
     for position, data in enumerate(photos, start=1):
         try:
             frame = read_photo(data)
-            face = _only_usable_face(engine, frame)
+            seen.append((frame, _only_usable_face(engine, frame)))
         except PhotoRefused as error:
             problems.append(
                 _("Photo %(number)s cannot be used: %(why)s.", number=position, why=str(error))
             )
-            continue
-        rows.append(engine.embed(frame, [face]))
-        sizes.append(face.box.width)
     if problems:
         raise EnrollmentRefused(*problems)
-    return np.concatenate(rows), f"smallest face {min(sizes)} px wide"
+    return seen
 
 
 def _only_usable_face(engine: Engine, frame: Frame) -> Face:

@@ -6,6 +6,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from models.faces.quality import Reason
+from models.wire.passes import NotAPass, PassExpired, PassForged, PassNotYetValid, PassRefused
 
 _WORDS: dict[str, LazyString] = {
     # roles
@@ -32,6 +33,11 @@ _WORDS: dict[str, LazyString] = {
     "out": _l("out"),
 }
 
+_PRINT = _l(
+    "This looks like a printed photograph or a screen. The rider's own face has to be before the "
+    "camera; if it is, turn towards the light and try again."
+)
+
 # The sentences of models.faces.quality.ADVICE, which knows no web framework.
 _ADVICE: dict[Reason, LazyString] = {
     Reason.FACE_TOO_SMALL: _l("Come closer."),
@@ -44,6 +50,14 @@ _ADVICE: dict[Reason, LazyString] = {
     Reason.TILTED_SIDEWAYS: _l("Hold your head upright."),
     Reason.EYES_CLOSED: _l("Open your eyes."),
     Reason.MOUTH_COVERED: _l("Take off the mask, or uncover your mouth."),
+}
+
+# Likewise the sentences of models.wire.passes, by what is wrong with the pass.
+_PASSES: dict[type[PassRefused], LazyString] = {
+    NotAPass: _l("This is not a pass, or it is damaged."),
+    PassForged: _l("This pass is not genuine, or another operator's. Ask for a new one."),
+    PassExpired: _l("This pass has expired. Have a new one made at the desk."),
+    PassNotYetValid: _l("This pass is not valid yet."),
 }
 
 _LANGUAGES = {"en": "English", "zh": "中文"}
@@ -67,3 +81,13 @@ def language_name(code: str) -> str:
 def photo_advice(reason: Reason) -> str:
     """What to do about a photo, as a sentence."""
     return str(_ADVICE[reason])
+
+
+def print_advice() -> str:
+    """What to do about a face that looks like a print or a screen."""
+    return str(_PRINT)
+
+
+def pass_problem(error: PassRefused) -> str:
+    """What is wrong with a pass, as a sentence."""
+    return str(_PASSES.get(type(error), _PASSES[NotAPass]))

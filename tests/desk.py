@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
 from enrollment.app import create_blueprints
+from enrollment.category_port import Categories, CategoryDays
 from enrollment.consent_texts import current_consent
 from enrollment.form import EnrollForm, read_form
 from enrollment.store import Enrollment, create_stores
@@ -37,6 +38,7 @@ from models.access.staff import NewStaff, add_staff
 from models.access.web import keep_sessions
 from models.database import reading
 from models.faces.dlib_engine import DlibEngine
+from models.faces.liveness_pair import LivenessPair
 from models.settings import TEMPLATE, DataDirectory, make_directories
 from models.tables.access_log import AccessEntry
 from models.tables.riders import RidersTable
@@ -58,6 +60,12 @@ NOBODY = "faces/quality/bulk/view.jpg"
 BLURRED = "faces/quality/bulk/blur.jpg"
 
 load_engine = cache(DlibEngine.load)
+
+
+@cache
+def load_pair() -> LivenessPair | None:
+    """What tells prints from people, where its weights are here."""
+    return LivenessPair.load(DATA / "models") if (DATA / "models").is_dir() else None
 
 
 def photo(name: str) -> bytes:
@@ -87,6 +95,8 @@ def fields() -> dict[str, Any]:
         "category": "adult",
         "language": "en",
         "age_group": "14-or-over",
+        "pin": "284917",
+        "pin_again": "284917",
         "stations": ["south"],
         "consent_text": current_consent("en").text_id,
         "consent_given": "yes",
@@ -129,8 +139,10 @@ class Desk:
             load_engine,
             lambda account, category: self.opened.append(account),
             self.closed.append,
+            Categories(ahead=self.category_days, change=self.change_category),
             "fares.example/test+key",
             lambda: self.now,
+            load_pair,
         )
         self.register = GateRegister(self.enrollment.access)
         self.app = self._application()
@@ -152,6 +164,14 @@ class Desk:
         app.add_url_rule("/", "home", lambda: "home")
         problems.register(app)
         return app
+
+    def category_days(self, account: str) -> tuple[CategoryDays, ...]:
+        """What the ledger would say of an account that was opened as an adult's."""
+        return (CategoryDays("adult", self.now.date(), None),)
+
+    def change_category(self, account: str, category: str, staff: str, until: date | None) -> None:
+        """There is no ledger here; tests/test_categories.py has one."""
+        raise AssertionError("no test of the desk alone changes a category")
 
     def close(self) -> None:
         self.enrollment.riders.dispose()

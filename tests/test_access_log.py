@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import hmac
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from flask import Flask
-from flask.testing import FlaskClient
 from sqlmodel import select
-from werkzeug.routing import Rule
 
 from enrollment.access_cli import access
 from enrollment.access_log import AccessLog, commitment, log_key, record_looks, who_looked
@@ -27,32 +21,19 @@ from enrollment.cases import (
     ENROLLED_NOW,
     LOOKS_ALIKE,
     REASONS,
-    REMEMBERED_FOR,
     Case,
-    NoReason,
     page_words,
-    read_case,
     reason_words,
 )
 from enrollment.erase import erase_rider
 from enrollment.gallery import data_key_name
-from enrollment.store import Enrollment
-from facefare.server import create_app
-from facefare.setup import make_data
-from models.access.sessions import begin_session
-from models.access.staff import ROLES, new_account
-from models.database import reading, writing
+from models.database import reading
 from models.kept import CheckpointRefused
 from models.log.tree import leaf_hash, root
-from models.settings import DataDirectory
 from models.tables.access_log import AccessEntry
-from models.tables.riders import Consent, Rider, RiderStation
 from models.wire.canonical import canonical_bytes
-from tests.desk import Desk, post
-from tests.test_routes import address
-
-CASE = Case("question", "asks about the fare")
-RIDERS = ("aaaaaaaaaa", "bbbbbbbbbb")
+from tests.desk import Desk
+from tests.looking import CASE, RIDERS, add_rider, change, look
 
 
 @pytest.fixture
@@ -67,50 +48,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 @pytest.fixture
 def log(desk: Desk) -> AccessLog:
     return desk.enrollment.access_log
-
-
-def add_rider(enrollment: Enrollment, rider_id: str, name: str, now: datetime) -> None:
-    enrollment.vault.create(data_key_name(rider_id))
-    with writing(enrollment.riders) as session:
-        session.add(
-            Rider(
-                rider_id=rider_id,
-                account_id=rider_id[0] * 32,
-                name=name,
-                category="adult",
-                language="en",
-                medium="pass",
-                status="active",
-                created_at=now,
-            )
-        )
-        session.flush()
-        session.add(RiderStation(rider_id=rider_id, station="south"))
-        session.add(
-            Consent(
-                rider_id=rider_id,
-                text_id="en-1",
-                text_sha256="",
-                language="en",
-                given_at=now,
-                staff="mei",
-                guardian="Qponml Guardian",
-            )
-        )
-
-
-def look(desk: Desk, rider_id: str = RIDERS[0], case: Case = CASE) -> None:
-    record_looks(desk.enrollment.access_log, [rider_id], "mei", "rider", case, desk.now)
-
-
-def change(desk: Desk, statement: str, *values: object) -> None:
-    """What somebody with the database in their hands might do."""
-    with closing(sqlite3.connect(desk.data.riders_db)) as database:
-        database.execute(statement, values)
-        database.commit()
-
-
-# The log.
 
 
 def test_a_look_is_on_disk_and_signed_for_when_recording_returns(
@@ -295,156 +232,3 @@ def test_the_command_verifies_and_hands_out_the_checkpoint(desk: Desk, tmp_path:
     assert (
         CliRunner().invoke(access, ["key", *data]).output.startswith("fares.example/test/access+")
     )
-
-
-# Reasons.
-
-
-@pytest.mark.parametrize(
-    ("reason", "note"), [("", ""), ("nosiness", ""), ("other", "  "), ("question", "x" * 201)]
-)
-def test_a_look_needs_a_reason(reason: str, note: str) -> None:
-    with pytest.raises(NoReason):
-        read_case(reason, note)
-
-
-def test_every_reason_on_the_list_can_be_given() -> None:
-    assert [read_case(reason, "a note").reason for reason in REASONS] == list(REASONS)
-
-
-def test_the_reason_is_asked_first_and_remembered_for_ten_minutes(desk: Desk) -> None:
-    client, path = desk.signed_in("enroller"), f"/enrollment/riders/{RIDERS[0]}"
-    asked = client.get(path).text
-    assert "Why do you look?" in asked
-    assert "Zyxwv" not in asked
-    opened = post(client, f"{path}/open", {"reason": "complaint", "note": "fare"}, page=path)
-    assert opened.location == path
-    assert "Zyxwv" in client.get(path).text
-    desk.now += REMEMBERED_FOR
-    assert "Zyxwv" in client.get(path).text
-    desk.now += timedelta(seconds=1)
-    assert "Zyxwv" not in client.get(path).text
-    looks = who_looked(desk.enrollment.access_log, RIDERS[0])
-    assert [(found.staff, found.reason, found.note) for found in looks] == [
-        ("staff-enroller", "complaint", "fare")
-    ] * 2
-
-
-def test_a_reason_is_for_one_rider_and_one_member_of_staff(desk: Desk) -> None:
-    client, path = desk.signed_in("enroller"), f"/enrollment/riders/{RIDERS[0]}"
-    post(client, f"{path}/open", {"reason": "question"}, page=path)
-    assert "Zyxwv" in client.get(path).text
-    assert "Zyxwv" not in client.get(f"/enrollment/riders/{RIDERS[1]}").text
-    assert "Zyxwv" not in desk.signed_in("admin").get(path).text
-
-
-def test_a_search_without_a_reason_or_with_one_letter_finds_nobody(desk: Desk) -> None:
-    client = desk.signed_in("enroller")
-    for given in ({"words": "Zyxwv"}, {"words": "Z", "reason": "question"}):
-        answer = post(client, "/enrollment/", dict(given))
-        assert (answer.status_code, "Zyxwv Rider" in answer.text) == (400, False)
-    assert who_looked(desk.enrollment.access_log, RIDERS[0]) == []
-
-
-def test_a_search_is_a_look_at_each_rider_it_shows(desk: Desk) -> None:
-    client = desk.signed_in("enroller")
-    page = post(client, "/enrollment/", {"words": "zyxwv", "reason": "check"}).text
-    assert "Zyxwv Rider 0" in page and "Zyxwv Rider 1" in page
-    for rider_id in RIDERS:
-        [found] = who_looked(desk.enrollment.access_log, rider_id)
-        assert (found.page, found.reason) == ("search", "check")
-    assert "Zyxwv" not in post(client, "/enrollment/", {"words": "%%", "reason": "check"}).text
-    assert (
-        "Zyxwv Rider 0"
-        in post(client, "/enrollment/", {"words": RIDERS[0].upper(), "reason": "check"}).text
-    )
-
-
-def test_nothing_is_shown_when_the_look_cannot_be_written(desk: Desk) -> None:
-    client, path = desk.signed_in("enroller"), f"/enrollment/riders/{RIDERS[0]}"
-    post(client, f"{path}/open", {"reason": "question"}, page=path)
-    desk.data.access_checkpoint_file.unlink()
-    answer = client.get(path)
-    assert answer.status_code == 503
-    assert "Zyxwv" not in answer.text
-
-
-# Every route that shows a rider, present and future.
-
-
-@dataclass
-class Watched:
-    """The whole server with one rider, and a browser that may see everything."""
-
-    app: Flask
-    client: FlaskClient
-
-    @property
-    def enrollment(self) -> Enrollment:
-        found: Enrollment = self.app.extensions["enrollment"]
-        return found
-
-    def forgetful(self) -> list[str]:
-        """Routes whose answer holds the rider's details without a new access entry."""
-        found = []
-        for rule in list(self.app.url_map.iter_rules()):
-            for method in sorted((rule.methods or set()) & {"GET", "POST"}):
-                if rule.endpoint in ENDING:
-                    continue
-                before = len(who_looked(self.enrollment.access_log, RIDERS[0]))
-                with self.client.open(
-                    address(rule, rider_id=RIDERS[0]), method=method, data=GIVEN
-                ) as answer:
-                    shows = any(detail in answer.get_data() for detail in DETAILS)
-                after = len(who_looked(self.enrollment.access_log, RIDERS[0]))
-                if shows and after == before:
-                    found.append(f"{method} {rule.rule}")
-                self.seen += [f"{method} {rule.rule}"] if shows else []
-        return found
-
-    def __post_init__(self) -> None:
-        self.seen: list[str] = []
-
-
-DETAILS = (b"Zyxwv", b"Qponml", RIDERS[0][0].encode() * 32)
-"""The rider's name, the guardian's, and the account."""
-GIVEN = {"words": "zyxwv", "reason": "question", "note": ""}
-"""What the forms on the way to a rider ask for."""
-ENDING = {"staff.sign_out", "staff.sign_out_everywhere", "enrollment.erase"}
-"""Routes after which there is nothing left to look at."""
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    data = DataDirectory(tmp_path / "data")
-    make_data(data, "Test Transit", "fares.example/test")
-    app = create_app(data)
-    app.config["WTF_CSRF_ENABLED"] = False
-    enrollment: Enrollment = app.extensions["enrollment"]
-    now = datetime.now(UTC)
-    add_rider(enrollment, RIDERS[0], "Zyxwv Rider", now)
-    with writing(enrollment.access) as session:
-        session.add(new_account("all", ROLES, now))
-    client = app.test_client()
-    with client.session_transaction() as held:
-        held["staff"] = begin_session(enrollment.access, "all", now)
-    opened = client.post(f"/enrollment/riders/{RIDERS[0]}/open", data=GIVEN)
-    assert opened.status_code == 303
-    return Watched(app, client)
-
-
-def test_no_route_shows_a_rider_without_an_access_entry(watched: Watched) -> None:
-    assert watched.forgetful() == []
-    assert {"POST /enrollment/", "GET /enrollment/riders/<rider_id>"} <= set(watched.seen)
-
-
-def test_a_route_that_forgets_is_found(watched: Watched) -> None:
-    def forget(rider_id: str) -> str:
-        with reading(watched.enrollment.riders) as session:
-            rider = session.get(Rider, rider_id)
-            assert rider is not None
-            return rider.name
-
-    watched.app.url_map.add(Rule("/forgets/<rider_id>", endpoint="forgets", methods=["GET"]))
-    watched.app.view_functions["forgets"] = forget
-    assert watched.forgetful() == ["GET /forgets/<rider_id>"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import secrets
 import statistics
 import time
 from collections.abc import Iterator
@@ -17,7 +18,18 @@ from PIL import Image, ImageFilter
 
 from enrollment.capture import FRAME_BYTES_MAX, FRAME_SIDE_PX_MAX
 from models.faces.quality import Reason
-from tests.desk import FIRST, NOBODY, Desk, encoded, load_engine, photo
+from tests.desk import (
+    FIRST,
+    FIRST_AGAIN,
+    NOBODY,
+    Desk,
+    encoded,
+    fields,
+    load_engine,
+    photo,
+    post,
+    uploads,
+)
 
 # The expected reason of each picture of the quality set.
 QUALITY = {
@@ -149,6 +161,29 @@ def test_a_frame_is_answered_within_200_ms(browser: FlaskClient) -> None:
     median_ms = statistics.median(took_ms)
     print(f"\na frame takes {median_ms:.0f} ms (median of {len(took_ms)}, most {max(took_ms):.0f})")  # noqa: T201
     assert median_ms <= 200
+
+
+def test_from_the_last_frame_to_the_pass_takes_a_second_of_work(
+    desk: Desk, browser: FlaskClient
+) -> None:
+    """Sending the form with three frames, to the page with the pass on it.
+
+    The limit is two seconds; half of them are work, counted so that other programs on the
+    machine do not matter. ``test_desk_camera`` holds the two seconds in a real browser.
+    """
+    load_engine()
+    frames = [jpeg(small(photo(name))) for name in (FIRST, FIRST_AGAIN, FIRST)]
+    given = {**fields(), "medium": "face+pass", "consent_text": "carried-en-1"}
+    took_s, worked_s = [], []
+    for _ in range(3):
+        sent = {**given, "form_id": secrets.token_hex(16), "photos": uploads(frames)}
+        begun, worked = time.perf_counter(), time.process_time()
+        answer = post(browser, "/enrollment/new", sent)
+        took_s.append(time.perf_counter() - begun)
+        worked_s.append(time.process_time() - worked)
+        assert "data:image/svg+xml" in answer.text
+    print(f"\nthe pass comes after {min(took_s):.2f} s ({min(worked_s):.2f} s of processor time)")  # noqa: T201
+    assert min(worked_s) <= 1.0
 
 
 def test_what_is_no_frame_is_refused_with_the_reason(browser: FlaskClient) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,12 @@ from sqlmodel import select
 
 from enrollment import gallery_feed
 from enrollment.erase import erase_rider
+from enrollment.form import FaceForm, read_face_form
 from enrollment.freeze import freeze_rider, thaw_rider
 from enrollment.gallery import move_gallery_version
 from enrollment.gallery_feed import Memory
+from enrollment.media import pass_only
+from enrollment.own_stations import change_stations
 from enrollment.passes import issue_pass
 from models.access.gates import revoke_gate
 from models.database import writing
@@ -82,11 +85,39 @@ def test_after_the_whole_gallery_only_changes_travel(desk: Desk) -> None:
     gate.ask()
     riders.append(put_rider(desk, unit(7)))
     gate.ask()
-    erase_rider(desk.enrollment, riders.pop(0).rider_id)
+    freeze_rider(desk.enrollment, riders.pop(0).rider_id, desk.now)
     gate.ask()
     gate.ask()
     assert gate.kinds == "wcc-"
     assert gate.accounts == {rider.account_id for rider in riders}
+
+
+@pytest.mark.parametrize("leaves", [
+    lambda desk, rider: erase_rider(desk.enrollment, rider.rider_id),
+    lambda desk, rider: pass_only(desk.enrollment, rider.rider_id, desk.now),
+    lambda desk, rider: issue_pass(desk.enrollment, rider.rider_id, "face+pass", desk.now),
+    lambda desk, rider: change_stations(
+        desk.enrollment, rider.rider_id, moved_to("drum-tower"), "mei", desk.now
+    ),
+])  # fmt: skip
+def test_who_leaves_for_good_stays_in_no_gallery_on_a_gates_disk(
+    desk: Desk, leaves: Callable[[Desk, Rider], object]
+) -> None:
+    """After a change the whole one would still lie there, and the gate can open it."""
+    riders = [put_rider(desk, unit(seed)) for seed in range(6)]
+    gate = kept(desk, "south-1")
+    gate.ask()
+    leaves(desk, riders[0])
+    gate.ask()
+    assert gate.kinds == "ww"
+    assert gate.accounts == {rider.account_id for rider in riders[1:]}
+
+
+def moved_to(*stations: str) -> FaceForm:
+    return read_face_form(
+        {"medium": "face", "stations": stations, "language": "en", "consent_text": "en-2",
+         "consent_given": True}
+    )  # fmt: skip
 
 
 def test_a_change_and_the_whole_give_the_same_gallery(desk: Desk) -> None:
@@ -99,8 +130,8 @@ def test_a_change_and_the_whole_give_the_same_gallery(desk: Desk) -> None:
         rider.look_alike = True
         session.add(rider)
         move_gallery_version(session, ("south",))
-    issue_pass(desk.enrollment, riders[3].rider_id, "face+pass", desk.now)
-    erase_rider(desk.enrollment, riders[4].rider_id)
+    freeze_rider(desk.enrollment, riders[3].rider_id, desk.now)
+    issue_pass(desk.enrollment, riders[4].rider_id, "pass", desk.now)
     gate.ask()
     other = kept(desk, "south-2")
     other.ask()
@@ -163,7 +194,7 @@ def test_a_rider_of_one_station_does_not_wake_the_gates_of_another(desk: Desk) -
     assert tower.kinds == "w-c"
 
 
-def test_a_rider_without_a_data_key_is_taken_out_by_the_next_change(desk: Desk) -> None:
+def test_a_rider_without_a_data_key_is_taken_out_by_the_next_answer(desk: Desk) -> None:
     """Between the erasure of the key and of the rows another gate asks: nobody is overlooked."""
     riders = [put_rider(desk, unit(seed)) for seed in range(5)]
     gate = kept(desk, "south-1")
@@ -176,7 +207,7 @@ def test_a_rider_without_a_data_key_is_taken_out_by_the_next_change(desk: Desk) 
     with writing(desk.enrollment.riders) as session:
         move_gallery_version(session)
     gate.ask()
-    assert gate.kinds == "wc"
+    assert gate.kinds == "ww"
     assert riders[0].account_id not in gate.accounts
 
 

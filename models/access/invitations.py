@@ -20,6 +20,7 @@ from flask_babel import gettext as _
 from sqlmodel import Session, select
 
 from models.access import recovery, totp
+from models.access.introductions import AT_THE_MACHINE, record_introduction
 from models.access.staff import (
     StaffError,
     StaffRegister,
@@ -53,23 +54,37 @@ class Invited:
     provisioning_uri: str
 
 
-def invite_staff(register: StaffRegister, name: str, roles: Iterable[str], now: datetime) -> str:
-    """Make an account that waits for its owner; return the token of its one-time link."""
+def invite_staff(
+    register: StaffRegister,
+    name: str,
+    roles: Iterable[str],
+    now: datetime,
+    by: str = AT_THE_MACHINE,
+) -> str:
+    """Make an account that waits for its owner; return the token of its one-time link.
+
+    ``by`` is the admin who invites, who is remembered.
+    """
     account = new_account(name, roles, now)
     with writing(register.database) as session:
         refuse_known_name(session, name)
         session.add(account)
         session.flush()
+        record_introduction(session, name, by, "invited", now)
         return _new_link(register, session, name, now)
 
 
-def reset_staff(register: StaffRegister, name: str, now: datetime) -> str:
-    """Void password, authenticator and sessions of ``name``; return a new link's token."""
+def reset_staff(register: StaffRegister, name: str, now: datetime, by: str = AT_THE_MACHINE) -> str:
+    """Void password, authenticator and sessions of ``name``; return a new link's token.
+
+    ``by`` is the admin who resets, who is remembered.
+    """
     with writing(register.database) as session:
         staff = account_named(session, name)
         if staff.disabled_at is not None:
             raise StaffError(_("%(name)s is disabled; enable the account first", name=name))
         void_credentials(session, staff)
+        record_introduction(session, name, by, "reset", now)
         return _new_link(register, session, name, now)
 
 

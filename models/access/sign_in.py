@@ -18,7 +18,12 @@ from sqlmodel import Session
 
 from models.access import recovery, totp
 from models.access.attempts import begin_attempt, forgive, network_of
-from models.access.staff import PASSWORD_CHARACTERS_MAX, SignedIn, StaffRegister
+from models.access.staff import (
+    PASSWORD_CHARACTERS_MAX,
+    SignedIn,
+    StaffRegister,
+    is_usable,
+)
 from models.database import reading, writing
 from models.errors import FacefareError
 from models.tables.access import RecoveryCode, Staff
@@ -73,15 +78,7 @@ def _begin(register: StaffRegister, name: str, where: str, now: datetime) -> Sta
     with writing(register.database) as session:
         staff = session.get(Staff, name)
         may_try = begin_attempt(session, None if staff is None else name, where, now)
-        return staff if staff is not None and may_try and _is_usable(staff) else None
-
-
-def _is_usable(staff: Staff) -> bool:
-    return (
-        staff.disabled_at is None
-        and staff.password_hash is not None
-        and staff.totp_sealed is not None
-    )
+        return staff if staff is not None and may_try and is_usable(staff) else None
 
 
 def _check_code(
@@ -98,7 +95,7 @@ def _check_code(
                 raise SignInRefused
             return _succeed(session, account.name, where, now)
     sealed = account.totp_sealed
-    assert sealed is not None  # _is_usable has seen to it
+    assert sealed is not None  # is_usable has seen to it
     step = totp.matching_step(
         totp.unseal_secret(register.totp_key, account.name, sealed), code, now
     )
@@ -116,7 +113,7 @@ def _check_code(
 def _succeed(session: Session, name: str, where: str, now: datetime) -> SignedIn:
     """Forgive the failures, in the transaction that spends the code."""
     staff = session.get(Staff, name)
-    if staff is None or not _is_usable(staff):
+    if staff is None or not is_usable(staff):
         raise SignInRefused
     forgive(session, name, where, now)
     return SignedIn(staff.name, frozenset(staff.roles.split()), staff.language)

@@ -141,6 +141,15 @@ def refuse_known_name(session: Session, name: str) -> None:
         )
 
 
+def is_usable(staff: Staff) -> bool:
+    """Whether this account can sign in: set up by its owner, and not disabled."""
+    return (
+        staff.disabled_at is None
+        and staff.password_hash is not None
+        and staff.totp_sealed is not None
+    )
+
+
 def list_staff(register: StaffRegister) -> list[Staff]:
     """All accounts by name."""
     with reading(register.database) as session:
@@ -210,8 +219,16 @@ def end_sessions_of(session: Session, name: str) -> None:
 
 
 def _refuse_no_admin(session: Session) -> None:
-    """Undo, by raising, a change after which nobody could undo it."""
+    """Undo, by raising, a change after which nobody could undo it.
+
+    An admin who has not used the one-time link yet does not count: links expire.
+    """
     session.flush()
-    usable = select(Staff).where(col(Staff.disabled_at).is_(None))
-    if not any("admin" in staff.roles.split() for staff in session.exec(usable)):
-        raise StaffError(_("the last admin cannot be taken away; make another admin first"))
+    everybody = session.exec(select(Staff))
+    if not any(is_usable(staff) and "admin" in staff.roles.split() for staff in everybody):
+        raise StaffError(
+            _(
+                "the last admin who can sign in cannot be taken away; make another admin first, "
+                "and let them set up their account"
+            )
+        )

@@ -14,7 +14,7 @@ from models.tables.columns import UtcTime
 class AccessTable(SQLModel):
     """Base of the access database's tables."""
 
-    metadata = MetaData(info={SCHEMA_VERSION: 1})
+    metadata = MetaData(info={SCHEMA_VERSION: 2})
 
 
 class Staff(AccessTable, table=True):
@@ -41,6 +41,16 @@ class Invitation(AccessTable, table=True):
     token_hash: str = Field(unique=True)
     totp_sealed: bytes  # the secret the page shows, the same as often as it is loaded
     expires_at: datetime = Field(sa_type=UtcTime)
+
+
+class Introduction(AccessTable, table=True):
+    """That ``by`` made or reset the account of ``staff``, and held its one-time link."""
+
+    number: int | None = Field(default=None, primary_key=True)
+    staff: str = Field(foreign_key="staff.name", index=True)
+    by: str  # empty: somebody at the machine itself
+    what: str  # invited | reset
+    at: datetime = Field(sa_type=UtcTime)
 
 
 class RecoveryCode(AccessTable, table=True):

@@ -18,7 +18,7 @@ from models.tables.columns import UtcTime
 class RidersTable(SQLModel):
     """Base of the riders database's tables."""
 
-    metadata = MetaData(info={SCHEMA_VERSION: 2})
+    metadata = MetaData(info={SCHEMA_VERSION: 3})
 
 
 class Rider(RidersTable, table=True):
@@ -137,6 +137,16 @@ class RiderSession(RidersTable, table=True):
     rider_id: str = Field(foreign_key="rider.rider_id", index=True, ondelete="CASCADE")
     started_at: datetime = Field(sa_type=UtcTime)
     seen_at: datetime = Field(sa_type=UtcTime)
+
+
+class StartCode(RidersTable, table=True):
+    """A code on a rider's paper, good once, with which they choose their PIN at home."""
+
+    __tablename__ = "start_code"
+
+    rider_id: str = Field(primary_key=True, foreign_key="rider.rider_id", ondelete="CASCADE")
+    code_hash: str  # argon2id
+    until: datetime = Field(sa_type=UtcTime, index=True)
 
 
 class Passkey(RidersTable, table=True):
