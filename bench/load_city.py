@@ -89,6 +89,21 @@ class City:
         with reading(self.ledger.engine) as session:
             return [(row[0], row[1]) for row in session.execute(rides)]
 
+    def fate(self, tap_id: str) -> str:
+        """What became of a tap that is not in the ledger at its price, for people to look into."""
+        kept = text(
+            "SELECT gate, gate_seq, outcome, answer, received_at FROM tap WHERE tap_id = :id"
+        )
+        waits = text("SELECT accepted_at FROM inbox WHERE entry_id = :id")
+        ride = text("SELECT seq, amount_minor, rule FROM entry WHERE entry_id = :id")
+        with reading(self.ledger.engine) as session:
+            found = {
+                name: dict(row)
+                for name, query in (("tap", kept), ("inbox", waits), ("entry", ride))
+                for row in session.execute(query, {"id": tap_id}).mappings()
+            }
+        return f"{tap_id}: {found or 'nothing of it is recorded'}"
+
     def _waiting(self) -> int:
         with reading(self.ledger.engine) as session:
             return int(session.execute(text("SELECT count(*) FROM inbox")).scalar_one())

@@ -1,10 +1,10 @@
 """What the server does when more comes than it can take: it says so at once, and loses nothing.
 
-Taps are charged one batch after another, so a request that cannot begin soon would only hold
-a thread that pages and health need. A train that lets fifteen riders out at once is no such
-case: some requests may wait a moment in threads of their own. Beyond that the answer is 503
-with ``Retry-After``, before anything of the request was read; the gate keeps its taps and
-sends them again.
+Requests with taps that come at one moment are charged together (``models.together``), so a
+train that lets fifteen riders out at once is no trouble: each waits for its turn in a thread
+kept for that, and pages and health have theirs. Beyond ``TAPS_MAX`` such requests the
+answer is 503 with ``Retry-After``, before anything of the request was read; the gate keeps
+its taps and sends them again.
 """
 
 from __future__ import annotations
@@ -19,25 +19,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from models.database import DatabaseBusy
 
 RETRY_AFTER_S = 1
-THREADS_KEPT_FREE = 2
-WAITING_MAX = 24
-WAIT_S_MAX = 0.25
-"""How many requests with taps may wait for room, each in a thread of its own, and how long."""
+TAPS_MAX = 32
+"""How many requests with taps a worker takes at once, each in a thread of its own."""
 
 
-def limit(app: Flask, threads: int) -> None:
-    """Let taps have all but two of a worker's ``threads``; answer 503 to what is beyond.
-
-    The worker needs ``WAITING_MAX`` threads more, for those that wait.
-    """
-    room = threading.BoundedSemaphore(max(1, threads - THREADS_KEPT_FREE))
-    places = threading.BoundedSemaphore(WAITING_MAX)
+def limit(app: Flask, taps_max: int = TAPS_MAX) -> None:
+    """Let ``taps_max`` requests with taps in at once; answer 503 to what is beyond."""
+    room = threading.BoundedSemaphore(taps_max)
 
     @app.before_request
     def enter() -> Response | None:
         if request.endpoint != "ledger_api.taps":
             return None
-        g.entered = room.acquire(blocking=False) or _wait(places, room)
+        g.entered = room.acquire(blocking=False)
         return None if g.entered else _later("more taps are being charged than this server can")
 
     @app.teardown_request
@@ -51,16 +45,6 @@ def limit(app: Flask, threads: int) -> None:
     def away(_error: Exception) -> Response:
         app.logger.warning("the database is busy or away: %s", _error)
         return _later("the database is busy or away for the moment")
-
-
-def _wait(places: threading.Semaphore, room: threading.Semaphore) -> bool:
-    """Wait for room where there is a place to wait in; whether there was any in time."""
-    if not places.acquire(blocking=False):
-        return False
-    try:
-        return room.acquire(timeout=WAIT_S_MAX)
-    finally:
-        places.release()
 
 
 def spare_collector() -> None:

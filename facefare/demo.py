@@ -68,7 +68,7 @@ class Story:
         port = self.server.rpartition(":")[2]
         log = (self.work / "server.log").open("w", encoding="utf-8")
         process = subprocess.Popen(  # noqa: S603
-            [*_FACEFARE, "serve", "--data", str(self.data.path), "--port", port],
+            [*_FACEFARE, "serve", "--pretend-cards", "--data", str(self.data.path), "--port", port],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

@@ -14,9 +14,10 @@ import pyotp
 from models.errors import FacefareError
 
 _CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
-_TOP_UP_ID = re.compile(r'name="id" value="([^"]+)"')
+_FORM_ID = re.compile(r'name="id" value="([^"]+)"')
 _CONSENT = re.compile(r'name="consent_text" value="([^"]+)"')
 _OTHER_THAN = re.compile(r'name="other_than" value="([^"]+)"')
+_RECORD = re.compile(r"(/enrollment/riders/[0-9a-z]+)")
 _ACCOUNT = re.compile(r"<code>([0-9a-f]{32})</code>")
 _PROBLEM = re.compile(r'class="problem"[^>]*>(.*?)</p>', re.DOTALL)
 
@@ -85,7 +86,8 @@ class Desk:
         if compared and alike:
             fields |= {"is_other": "yes", "other_than": alike}
             answer = self._http.post("/enrollment/new", data=fields, files=files)
-        return _found(_ACCOUNT, self._checked(answer))
+        record = _found(_RECORD, self._checked(answer))  # the papers for the rider come first
+        return _found(_ACCOUNT, self._page(record))
 
     def erase(self, rider_id: str) -> None:
         """Erase the rider with this reference, who takes the consent back."""
@@ -94,8 +96,16 @@ class Desk:
         page = self._post(f"/enrollment/riders/{rider_id}/open", why)
         self._post(f"/enrollment/riders/{rider_id}/erase", {"csrf_token": _found(_CSRF, page)})
 
+    def open_drawer(self) -> None:
+        """Begin the turn at the till with an empty drawer; nothing changes if one is open."""
+        page = self._page("/finance/drawer")
+        if "/finance/drawer/open" in page:
+            form = {"csrf_token": _found(_CSRF, page), "id": _found(_FORM_ID, page), "counted": "0"}
+            self._post("/finance/drawer/open", form)
+
     def top_up(self, account: str, amount: str) -> None:
-        """Take ``amount`` (major units) in cash for ``account``."""
+        """Take ``amount`` (major units) in cash for ``account``, into the drawer of this desk."""
+        self.open_drawer()
         page = self._page("/finance/top-up")
         self._post(
             "/finance/top-up",
@@ -103,7 +113,7 @@ class Desk:
                 "csrf_token": _found(_CSRF, page),
                 "account": account,
                 "amount": amount,
-                "id": _found(_TOP_UP_ID, page),
+                "id": _found(_FORM_ID, page),
             },
         )
 

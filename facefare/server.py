@@ -22,9 +22,11 @@ from enrollment.desk import DESK_ROLES
 from enrollment.gallery_feed import WAITING_MAX
 from enrollment.rider_help import HELP_ROLES, help_blueprint
 from enrollment.rider_pages import rider_blueprint
-from enrollment.store import Enrollment
+from enrollment.store import Enrollment, no_pair
 from enrollment.uploads import REQUEST_BYTES_MAX, TAKES_PHOTOS, UploadsInMemory
 from facefare import capacity, languages, problems
+from facefare.categories import categories_of
+from facefare.prints import pair_in
 from facefare.rider_ledger import rider_money
 from ledger.accounts import open_account
 from ledger.app import create_blueprints as ledger_blueprints
@@ -34,7 +36,9 @@ from ledger.console.roles import READERS
 from ledger.console.statements_pages import STATEMENT_BYTES_MAX, may_import
 from ledger.erasure import erase_account
 from ledger.ledger import Ledger, utc_now
-from ledger.processors.cashier import Cashier, open_processor, webhook_blueprints
+from ledger.pages import PageMover
+from ledger.processors.cashier import Cashier, open_processor, processor_blueprints
+from ledger.processors.pretend import PretendProcessor
 from ledger.stamper import Stamper
 from ledger.witnessing import Submitter
 from models.access.gates import GateRegister
@@ -42,7 +46,7 @@ from models.access.web import SESSION_LIFETIME, keep_sessions, signed_in
 from models.errors import FacefareError
 from models.faces.dlib_engine import DlibEngine
 from models.log.notes import verifier_key
-from models.options import data_option
+from models.options import data_option, models_option
 from models.settings import DataDirectory
 
 THREADS = 8
@@ -61,19 +65,27 @@ class PortInUse(FacefareError):
     """Another program listens at the address the server should use."""
 
 
+class PretendRefused(FacefareError):
+    """Cards without money behind them were asked for where riders could use them."""
+
+
 def create_app(
     data: DataDirectory,
     *,
     https: bool = False,
     proxies: int = 0,
     hosts: Sequence[str] = (),
+    pretend_cards: bool = False,
+    models: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Flask:
     """Wire the whole application on ``data``. Nothing heavy is loaded until it is needed.
 
     ``https`` says that browsers reach it over HTTPS, ``proxies`` through how many proxies of
     ours; without any, what a request says of its own way here is ignored. ``hosts`` are
-    names of the server besides those in the settings and this machine's own.
+    names of the server besides those in the settings and this machine's own. With
+    ``pretend_cards`` riders add cards that have no money behind them. ``models`` is the folder
+    with the weights that tell prints from people; without it nothing does.
     """
     settings = data.settings()
     app = Flask("facefare", template_folder="templates", static_folder="static")
@@ -91,7 +103,7 @@ def create_app(
         WTF_CSRF_SSL_STRICT=https,
     )
 
-    capacity.limit(app, THREADS)
+    capacity.limit(app)
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
     languages.speak(app)
@@ -120,17 +132,19 @@ def create_app(
         load_engine=DlibEngine.load,
         open_account=lambda account_id, category: open_account(ledger, account_id, category),
         close_account=lambda account_id: _close(ledger, account_id),
+        categories=categories_of(ledger),
         log_verifier_key=verifier_key(settings.origin, ledger.log_key.public_key()),
         clock=clock,
+        load_pair=no_pair if models is None else pair_in(models),
     )
     register = GateRegister(enrollment.access, clock)
-    processor = open_processor(data)
+    processor = PretendProcessor.at_play(clock) if pretend_cards else open_processor(data)
     money = rider_money(ledger, processor)
     keep_sessions(app, enrollment.access, clock)
     for blueprint in (
         *enrollment_blueprints(enrollment, register),
         *ledger_blueprints(ledger, register),
-        *webhook_blueprints(ledger, processor),
+        *processor_blueprints(ledger, processor),
         rider_blueprint(enrollment, money),
         help_blueprint(enrollment, money),
     ):
@@ -194,13 +208,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             else f"{self._host}:{self._port}",
             "workers": self._workers,
             "worker_class": "gthread",
-            # Whoever waits, for news or for room, holds a thread.
-            "threads": THREADS + WAITING_MAX + capacity.WAITING_MAX,
+            # Whoever waits, for news or for the turn of its taps, holds a thread.
+            "threads": THREADS + WAITING_MAX + capacity.TAPS_MAX,
             "timeout": 60,
             "graceful_timeout": 5,
             "errorlog": "-",
             "loglevel": "warning",
             "post_worker_init": _start_publisher,
+            "worker_exit": _stop_publisher,
         }.items():
             self.cfg.set(name, value)
 
@@ -212,11 +227,20 @@ def _start_publisher(worker: Any) -> None:
     """Every worker is ready to sign checkpoints and show them to witnesses; one is elected."""
     capacity.spare_collector()
     ledger = worker.wsgi.extensions["ledger"]
-    Publisher(ledger).start()
+    publisher = worker.wsgi.extensions["publisher"] = Publisher(ledger)
+    publisher.start()
+    PageMover(ledger.engine).start()
     Submitter(ledger).start()
     Stamper(ledger).start()
     Timer(ledger).start()
     Cashier(ledger, worker.wsgi.extensions["processor"]).start()
+
+
+def _stop_publisher(_arbiter: Any, worker: Any) -> None:
+    """A worker that is told to stop leaves no tap without its number, nor unsigned."""
+    publisher = worker.wsgi and worker.wsgi.extensions.get("publisher")
+    if publisher:  # else it was killed, and its parent is asked
+        publisher.stop()
 
 
 def check_port(host: str, port: int) -> None:
@@ -234,6 +258,7 @@ def check_port(host: str, port: int) -> None:
 
 @click.command()
 @data_option
+@models_option
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8420, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
@@ -256,6 +281,11 @@ def check_port(host: str, port: int) -> None:
     "believed.  [default: 1 with --https, else 0]",
 )
 @click.option(
+    "--pretend-cards",
+    is_flag=True,
+    help="Riders add and use cards that do not exist: for the demo, on this machine only.",
+)
+@click.option(
     "--host-name",
     "host_names",
     multiple=True,
@@ -263,11 +293,13 @@ def check_port(host: str, port: int) -> None:
 )
 def serve(
     data: Path,
+    models: Path,
     host: str,
     port: int,
     workers: int,
     https: bool,
     proxies: int | None,
+    pretend_cards: bool,
     host_names: tuple[str, ...],
 ) -> None:
     """Run enrollment and ledger on this machine."""
@@ -278,9 +310,17 @@ def serve(
         )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     directory = DataDirectory(data)
+    if pretend_cards and (host not in _THIS_MACHINE or https or workers > 1):
+        raise PretendRefused(
+            "--pretend-cards tops accounts up without any money: it is for one worker on this "
+            "machine alone, without --https"
+        )
     if proxies is None:
         proxies = 1 if https else 0
-    how: dict[str, Any] = {"https": https, "proxies": proxies, "hosts": (host, *host_names)}
+    how: dict[str, Any] = {
+        "https": https, "proxies": proxies, "hosts": (host, *host_names),
+        "pretend_cards": pretend_cards, "models": models,
+    }  # fmt: skip
     create_app(directory, **how)  # every fault of the data directory shows here, in words
     check_port(host, port)
     click.echo(f"Facefare runs at http://{host}:{port}/  (stop with Ctrl-C)")

@@ -11,13 +11,21 @@ GET  /health/ledger      200 while every entry older than ten seconds is signed 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, abort, request
 
-from ledger.answers import answers_json
+from ledger.answers import Answer, answers_json
 from ledger.arrivals import SIGNED_TAP_CHARS_MAX
-from ledger.charge import TAPS_MAX, BatchRefused, charge_taps
+from ledger.charge import (
+    TAPS_MAX,
+    TAPS_TOGETHER_MAX,
+    Batch,
+    BatchRefused,
+    charge_batches,
+    read_batch,
+)
 from ledger.checkpoints import health
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
@@ -29,6 +37,7 @@ from ledger.witnessing import standings as witness_standings
 from models.access.gates import GateRegister
 from models.access.web import authenticate_gate, require_role
 from models.log.tiles import TileRefused, parse_tile
+from models.together import Together
 from models.wire.times import format_utc
 
 AUDIENCE = "ledger"
@@ -39,14 +48,17 @@ def gate_api(ledger: Ledger, register: GateRegister) -> Blueprint:
     """What gates call, each request with a token of its own."""
     blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
     feed = StandingsFeed(ledger)
+    charge: Together[Batch, list[Answer]] = Together(
+        partial(charge_batches, ledger), TAPS_TOGETHER_MAX, lambda batch: len(batch.arrivals)
+    )
 
     @blueprint.post("/taps")
     def taps() -> Response:
         """Charge one tap or a batch, each exactly once."""
         request.max_content_length = _BODY_BYTES_MAX
         gate = authenticate_gate(register, AUDIENCE)
-        answers = charge_taps(ledger, gate.name, _signed_taps(request.get_data()), register.gate)
-        return Response(answers_json(answers), content_type="application/json")
+        batch = read_batch(gate.name, _signed_taps(request.get_data()), lambda _name: gate)
+        return Response(answers_json(charge(batch)), content_type="application/json")
 
     @blueprint.get("/standings")
     def blocked() -> dict[str, Any]:

@@ -10,22 +10,20 @@ Pure: the neighbours are handed in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ledger.answers import ChainState
 from models.wire.tap import FIRST_PREV
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A tap in its gate's chain: its hash and the hash it gives for the tap before."""
 
     hash: str
     prev: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The state and, unless it is ok, the reason in words."""
 
     state: ChainState

@@ -77,6 +77,7 @@ def _settle(ledger: Ledger, due: dict[str, datetime]) -> int:
         log.save()
         riders.save()
     riders.remember()
+    ledger.accepted.set()
     return made
 
 

@@ -41,36 +41,36 @@ _CONFLICT = problem(
 
 
 class Decisions:
-    """What one transaction knows and decides about the taps of one gate.
+    """What one transaction knows and decides about the taps of some gates.
 
     ``new`` are rows to insert, ``late`` changed ones, ``refused`` things that are no taps,
-    each with how often it came.
+    each with the gate that sent it and how often it came.
     """
 
     def __init__(
-        self, session: Session, gate: str, taps: Sequence[ReadTap], pricing: Pricing, now: Any
+        self, session: Session, taps: Sequence[ReadTap], pricing: Pricing, now: Any
     ) -> None:
         ids = [arrival.tap.tap_id for arrival in taps]
         self._pricing, self._received_at = pricing, format_utc(now)
         self._rows = recorded_taps(session, ids)
         self._entry_ids = used_ids(session, ids)
-        self._known = neighbours(session, gate, taps)
+        self._known = neighbours(session, taps)
         self.new: list[Row] = []
         self.late: list[Row] = []
-        self.refused: dict[str, tuple[Refused, int]] = {}
+        self.refused: dict[str, tuple[str, Refused, int]] = {}
 
-    def decide(self, arrival: ReadTap | Unreadable) -> Answer:
-        """What becomes of one arrival."""
+    def decide(self, arrival: ReadTap | Unreadable, gate: str) -> Answer:
+        """What becomes of one arrival from ``gate``."""
         if isinstance(arrival, Unreadable):
-            return self._refuse(arrival.hash, arrival.answer)
+            return self._refuse(gate, arrival.hash, arrival.answer)
         tap_id = arrival.tap.tap_id
         earlier = self._rows.get(tap_id)
         if earlier is None:
             if tap_id in self._entry_ids:
-                return self._refuse(arrival.hash, Refused(tap_id, _CONFLICT))
+                return self._refuse(gate, arrival.hash, Refused(tap_id, _CONFLICT))
             return self._decide_new(arrival)
         if earlier["hash"] != arrival.hash:
-            return self._refuse(arrival.hash, Refused(tap_id, _CONFLICT))
+            return self._refuse(gate, arrival.hash, Refused(tap_id, _CONFLICT))
         if earlier["outcome"] != "refused":
             return replay_answer(earlier["answer"], tap_id, earlier["entry_seq"])
         return self._decide_late(arrival, earlier)
@@ -78,7 +78,8 @@ class Decisions:
     def _decide_new(self, arrival: ReadTap) -> Answer:
         tap = arrival.tap
         link = arrival.link
-        verdict = judge(tap.seq, link, self._known)
+        known = self._known[tap.gate]
+        verdict = judge(tap.seq, link, known)
         # Of an account that was erased, or never was, only the tap's hash is kept.
         there = self._pricing.knows(tap.account)
         row: Row = {
@@ -97,7 +98,7 @@ class Decisions:
         self._rows[tap.tap_id] = row
         self.new.append(row)
         if verdict.state != "fork":
-            self._known[tap.seq] = link
+            known[tap.seq] = link
             return self._charge(arrival, row)
         title = "This tap contradicts the gate's own record"
         kept = Quarantined(tap.tap_id, problem("tap-fork", title, verdict.words, status=409))
@@ -127,7 +128,7 @@ class Decisions:
         row["answer"] = keep_answer(answer)
         return answer
 
-    def _refuse(self, digest: str, answer: Refused) -> Refused:
-        _, times = self.refused.get(digest, (answer, 0))
-        self.refused[digest] = answer, times + 1
+    def _refuse(self, gate: str, digest: str, answer: Refused) -> Refused:
+        _, _, times = self.refused.get(digest, (gate, answer, 0))
+        self.refused[digest] = gate, answer, times + 1
         return answer

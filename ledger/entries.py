@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 
+from ledger.kinds import KINDS
 from ledger.postings import Posting
 from models.errors import FacefareError
 from models.money import Money
@@ -38,6 +39,10 @@ ENTRY_BYTES_MAX = 65_535  # an entry bundle of C2SP tlog-tiles has 16-bit length
 
 class EntryUnreadable(FacefareError):
     """Stored bytes that are not an entry."""
+
+
+class EntryUnknown(FacefareError):
+    """A kind of entry that is not described."""
 
 
 def _no_fraction(text: str) -> None:
@@ -74,7 +79,15 @@ def commitment(key: bytes, entry_id: str) -> str:
 
 
 def contents(draft: Draft) -> dict[str, Any]:
-    """All of the entry that does not depend on its place in the log."""
+    """All of the entry that does not depend on its place in the log.
+
+    Raises ``EntryUnknown`` for a kind that nobody who reads the log could look up.
+    """
+    if draft.kind not in KINDS:
+        raise EntryUnknown(
+            f"{draft.kind!r} is no kind of entry; describe it in ledger/kinds.py and "
+            "docs/ledger-format.md first"
+        )
     value: dict[str, Any] = {
         **draft.facts,
         "v": 1,

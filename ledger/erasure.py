@@ -1,9 +1,10 @@
 """Forget a rider: nobody can tell any more whose rides they were, and the log still verifies.
 
 The account's key and every column that names it are deleted; the entries' bytes stay, with
-commitments that no key opens. A last entry of kind ``close`` takes what was left on the
-account (to ``liabilities:unclaimed``, or a debt to ``expenses:bad_debt``) and says how many
-entries were unlinked, so that nobody can hide rides by unlinking some on the quiet.
+commitments that no key opens. The card that was kept is forgotten, here and at the processor.
+A last entry of kind ``close`` takes what was left on the account (to
+``liabilities:unclaimed``, or a debt to ``expenses:bad_debt``) and says how many entries were
+unlinked, so that nobody can hide rides by unlinking some on the quiet.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ledger.entries import Draft
 from ledger.holds import HELD
 from ledger.ledger import Ledger
 from ledger.postings import BAD_DEBT, RIDER, UNCLAIMED, Posting, transfer
+from ledger.processors.keeping import let_cards_go
 from ledger.store import LogWriter, table
 from models.database import forget_old_pages, writing
 from models.money import Money
@@ -33,10 +35,10 @@ from models.tables.ledger import (
     TapRow,
     TopUpRequestRow,
 )
-from models.tables.reconcile import CardRow, ProcessorCallRow
+from models.tables.reconcile import ProcessorCallRow
 
 _ABOUT_THE_RIDER = (
-    CardRow, PassageRow, FareStateRow, AccountCategoryRow, BlockRow, AutoTopUpRow,
+    PassageRow, FareStateRow, AccountCategoryRow, BlockRow, AutoTopUpRow,
     TopUpRequestRow, AccountRow,
 )  # fmt: skip
 """Tables whose rows of the account go as a whole."""
@@ -52,6 +54,7 @@ def erase_account(ledger: Ledger, account_id: str) -> int:
         writer = LogWriter(session, ledger.clock())
         account = session.get(AccountRow, account_id)
         unlinked = 0 if account is None else _close(ledger, session, writer, account)
+        let_cards_go(session, account_id, ledger.clock())
         _unlink(session, account_id)
     ledger.vault.erase(key_name(account_id))
     ledger.fares.forget(account_id)

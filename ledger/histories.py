@@ -1,9 +1,10 @@
 """The riders of a batch: their fares so far, read together and held while they are decided.
 
 One query finds and holds the riders' rows, so that one transaction at a time prices a rider,
-whichever gates the taps came through. What the program remembers of a rider is used where
-the row's version says that it still holds; the passages of all others are read in one query
-more. Two weeks are enough to price a tap; where usual trips matter, six.
+whichever gates the taps came through. What the program remembers of a rider is used as it is
+where the row's version says that it still holds, and with the passages added that other
+programs charged since; the passages of all others are read in one query more. Two weeks are
+enough to price a tap; where usual trips matter, six.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from models.wire.times import format_utc
 DAYS_BEFORE = 8  # the week before may be corrected too, and a journey may lead into it
 DAYS_BEFORE_USUAL = 36  # and four weeks of trips say which one is usual
 
-_PASSAGE = ("account_id", "at", "tap_id", "gate", "station", "direction", "received_at")
+_PASSAGE = (
+    "account_id", "at", "tap_id", "gate", "station", "direction", "received_at", "version",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -65,13 +68,17 @@ class Riders:
         self._passages: list[tuple[str, ...]] = []
         self._riders: dict[str, Rider] = {}
         unknown: dict[str, tuple[Any, datetime]] = {}
+        behind: dict[str, tuple[Any, Recalled]] = {}
         for row in self._hold(list(earliest), currency):
             since = since_of(earliest[row.account_id], self.book, DAYS_BEFORE)
-            found = fares.recall(row.account_id, row.version, self.book)
-            if found is not None and found.since <= since:
+            found = fares.recall(row.account_id, self.book)
+            if found is None or found.since > since or found.version > row.version:
+                unknown[row.account_id] = row, since
+            elif found.version == row.version:
                 self._add(row, found.history, found.since)
             else:
-                unknown[row.account_id] = row, since
+                behind[row.account_id] = row, found
+        self._catch_up(behind, unknown)
         self._read(unknown)
 
     def _hold(self, accounts: list[str], currency: str) -> Iterable[Any]:
@@ -91,6 +98,35 @@ class Riders:
     def _add(self, row: Any, history: History, since: datetime) -> None:
         position = Position(history, row.held_minor, row.closes_at, row.as_of)
         self._riders[row.account_id] = Rider(row.account_id, row.version, position, since)
+
+    def _catch_up(
+        self,
+        behind: Mapping[str, tuple[Any, Recalled]],
+        unknown: dict[str, tuple[Any, datetime]],
+    ) -> None:
+        """Add what other programs charged since to the kept histories of ``behind``.
+
+        A history is a function of the set of its taps and of the concessions; where those
+        changed the rider is ``unknown`` again.
+        """
+        if not behind:
+            return
+        concessions = self._concessions(list(behind))
+        oldest = min(found.version for _, found in behind.values())
+        passage = table(PassageRow)
+        newer: dict[str, list[FareTap]] = defaultdict(list)
+        query = select(passage).where(
+            among(self._session, passage.c.account_id, list(behind)), passage.c.version > oldest
+        )
+        for one in self._session.execute(query):
+            _, found = behind[one.account_id]
+            if one.version > found.version and one.at >= found.since:
+                newer[one.account_id].append(stored_tap(one, self.book))
+        for account_id, (row, found) in behind.items():
+            if found.history.concessions != concessions[account_id]:
+                unknown[account_id] = row, found.since
+                continue
+            self._add(row, with_taps(found.history, newer[account_id]), found.since)
 
     def _read(self, unknown: Mapping[str, tuple[Any, datetime]]) -> None:
         if not unknown:
@@ -170,10 +206,11 @@ class Riders:
 
     def save(self) -> None:
         """Write what changed into the transaction."""
-        insert_rows(self._session, table(PassageRow), _PASSAGE, sorted(self._passages))
         changed = [self._riders[account_id] for account_id in sorted(self._changed)]
         for rider in changed:
             rider.version += 1
+        passages = [(*one, self._riders[one[0]].version) for one in sorted(self._passages)]
+        insert_rows(self._session, table(PassageRow), _PASSAGE, passages)
         change_rows(
             self._session,
             "fare_state",
@@ -184,9 +221,10 @@ class Riders:
 
     def remember(self) -> None:
         """After the commit: keep the histories for the next batch."""
-        for rider in self._riders.values():
-            recalled = Recalled(rider.version, rider.since, rider.position.history)
-            self._fares.remember(rider.account_id, recalled)
+        self._fares.remember(
+            (rider.account_id, Recalled(rider.version, rider.since, rider.position.history))
+            for rider in self._riders.values()
+        )
 
 
 def _states(riders: Iterable[Rider]) -> list[tuple[int, int, str | None, str | None, str]]:
@@ -219,7 +257,11 @@ def history_of(
     book: FareBook, concessions: tuple[Concession, ...], taps: Iterable[FareTap]
 ) -> History:
     """The history of these taps."""
-    history = History.of(book, concessions)
+    return with_taps(History.of(book, concessions), taps)
+
+
+def with_taps(history: History, taps: Iterable[FareTap]) -> History:
+    """The history and these taps."""
     for tap in sorted(taps, key=lambda tap: (tap.at, tap.tap_id)):
         history = history.add(tap)
     return history

@@ -2,13 +2,14 @@
 
 Both are copies of what the database says. The book is as good as the number of the newest
 feed; a history as good as its rider's version in ``fare_state``, which every change of the
-rider's fares raises. So whoever holds the rider's row can tell whether the copy is good, and
-several servers may keep copies of their own.
+rider's fares raises. So whoever holds the rider's row can tell whether the copy is good, or
+which passages it lacks, and several servers may keep copies of their own.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -65,11 +66,11 @@ class FaresInForce:
         flat = flat_tables(self._settings, kept[0].zone if kept else ZoneInfo("UTC"))
         return FareBook.of(flat, *kept)
 
-    def recall(self, account_id: str, version: int, book: FareBook) -> Recalled | None:
-        """The kept history of the rider, if it is that ``version``."""
+    def recall(self, account_id: str, book: FareBook) -> Recalled | None:
+        """The kept history of the rider. Taps after its ``version`` are not in it."""
         with self._lock:
             found = self._riders.get(account_id)
-            if found is None or found.version != version or found.history.book is not book:
+            if found is None or found.history.book is not book:
                 return None
             self._riders.move_to_end(account_id)
             return found
@@ -79,13 +80,14 @@ class FaresInForce:
         with self._lock:
             self._riders.pop(account_id, None)
 
-    def remember(self, account_id: str, recalled: Recalled) -> None:
-        """Keep a history; to be called once the transaction that made it has committed."""
+    def remember(self, riders: Iterable[tuple[str, Recalled]]) -> None:
+        """Keep histories; to be called once the transaction that made them has committed."""
         with self._lock:
-            if recalled.history.book is not self._book or len(recalled.history.taps) > TAPS_MAX:
-                self._riders.pop(account_id, None)
-                return
-            self._riders[account_id] = recalled
-            self._riders.move_to_end(account_id)
+            for account_id, recalled in riders:
+                if recalled.history.book is not self._book or len(recalled.history.taps) > TAPS_MAX:
+                    self._riders.pop(account_id, None)
+                    continue
+                self._riders[account_id] = recalled
+                self._riders.move_to_end(account_id)
             while len(self._riders) > RIDERS_MAX:
                 self._riders.popitem(last=False)

@@ -10,9 +10,10 @@ DATA/log/checkpoint         the newest signed checkpoint
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, MetaData
@@ -22,6 +23,7 @@ from ledger.inforce import FaresInForce
 from ledger.kept import keep_empty_checkpoint
 from ledger.rollback import guarded
 from ledger.schema import check_schema, upgrade
+from models.access.introductions import Introductions
 from models.database import DatabaseUnusable, open_postgres, open_sqlite, reading
 from models.log.notes import verifier_key
 from models.settings import DataDirectory, Settings
@@ -74,7 +76,10 @@ class Ledger:
     settings: Settings
     checkpoint_file: Path
     fares: FaresInForce
+    introductions: Introductions
     clock: Callable[[], datetime] = utc_now
+    accepted: Event = field(default_factory=Event)
+    """Set after a commit that left entries in the inbox: this program's sequencer wakes."""
 
     @classmethod
     def open(cls, data: DataDirectory, clock: Callable[[], datetime] = utc_now) -> Ledger:
@@ -97,6 +102,7 @@ class Ledger:
             settings=settings,
             checkpoint_file=data.checkpoint_file,
             fares=FaresInForce(settings),
+            introductions=Introductions(data.access_db),
             clock=clock,
         )
         if not data.checkpoint_file.exists() and _is_empty(opened.engine):

@@ -31,11 +31,15 @@ def used_ids(session: Session, ids: Sequence[str]) -> set[str]:
     return set(session.execute(select(entry_id).where(among(session, entry_id, ids))).scalars())
 
 
-def neighbours(session: Session, gate: str, taps: Sequence[ReadTap]) -> dict[int, Link]:
-    """The gate's recorded taps around these, by number."""
+def neighbours(session: Session, taps: Sequence[ReadTap]) -> dict[str, dict[int, Link]]:
+    """The recorded taps around these, by gate and number."""
+    gates = list({arrival.tap.gate for arrival in taps})
     numbers = list({arrival.tap.seq + step for arrival in taps for step in (-1, 0, 1)})
     rows = table(TapRow)
-    query = select(*rows.c["gate_seq", "hash", "prev"]).where(
-        rows.c.gate == gate, NOT_A_FORK, among(session, rows.c.gate_seq, numbers)
+    query = select(*rows.c["gate", "gate_seq", "hash", "prev"]).where(
+        among(session, rows.c.gate, gates), NOT_A_FORK, among(session, rows.c.gate_seq, numbers)
     )
-    return {row.gate_seq: Link(row.hash, row.prev) for row in session.execute(query)}
+    known: dict[str, dict[int, Link]] = {gate: {} for gate in gates}
+    for row in session.execute(query):
+        known[row.gate][row.gate_seq] = Link(row.hash, row.prev)
+    return known

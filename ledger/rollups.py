@@ -6,7 +6,8 @@ the log:
     posting_total   what was posted to an account on a day: the trial balance
     taking          entries and amounts of a day by kind, network, route, station, gate,
                     product, category, medium and rule: the takings
-    movement        each claim on the processor, which reconciliation must pair
+    movement        each claim on the processor, and cash on its way to the bank: what
+                    reconciliation must pair
 
 An entry belongs to the day it was recorded on, in the time zone of the books. Only an
 adjustment may say another day (``"day"`` among its facts), and only while that day is open.
@@ -36,7 +37,10 @@ PSP_CLEARING = "assets:psp_clearing"
 PSP_BALANCE = "assets:psp_balance"
 PAYOUTS = "assets:payouts_in_transit"
 CLEARING = (PSP_CLEARING, PSP_BALANCE, PAYOUTS)
-"""Accounts that must come back to zero: claimed, confirmed by the processor, paid out."""
+"""Accounts that must come back to zero: claimed, confirmed by the processor, on its way to the
+bank (``PAYOUTS``: the processor's payouts, and cash that was carried there)."""
+_WAITING = (PSP_CLEARING, PAYOUTS)
+"""Where an entry of ours, and not a statement's, waits for its counterpart."""
 
 SETTLEMENT = "settlement"
 RESOLUTION = "resolution"
@@ -122,7 +126,7 @@ class Sums:
             if account.startswith("income:"):
                 earned = (earned or 0) - minor
                 network = account.removeprefix("income:fares:")
-            elif account == PSP_CLEARING and value["kind"] not in _COUNTERPARTS:
+            elif account in _WAITING and value["kind"] not in _COUNTERPARTS:
                 self.movements.append(
                     (value["seq"], line, value["id"], value["kind"], account, minor, currency,
                      day, value["occurred_at"], value.get("corrects"), 1)

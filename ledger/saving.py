@@ -1,4 +1,4 @@
-"""Write what was decided about a batch: taps, what was refused, and the gate's newest tap.
+"""Write what was decided: taps, what was refused, and the gates' newest taps.
 
 In the order of ids, so that two gates that use the same ones wait and do not deadlock.
 """
@@ -29,7 +29,7 @@ _MOVE_HEAD = text(
 )
 
 
-def save_decisions(session: Session, gate: str, decisions: Decisions, now: datetime) -> None:
+def save_decisions(session: Session, decisions: Decisions, now: datetime) -> None:
     """Write the rows into the transaction; the entries they point at are written before."""
     taps = table(TapRow)
     insert_rows(session, taps, _TAP, sorted(map(itemgetter(*_TAP), decisions.new)))
@@ -40,13 +40,13 @@ def save_decisions(session: Session, gate: str, decisions: Decisions, now: datet
             .values({name: bindparam(name) for name in _LATE}),
             decisions.late,
         )
-    _save_refusals(session, gate, decisions, now)
-    _save_head(session, gate, decisions, now)
+    _save_refusals(session, decisions, now)
+    _save_heads(session, decisions, now)
 
 
-def _save_refusals(session: Session, gate: str, decisions: Decisions, now: datetime) -> None:
+def _save_refusals(session: Session, decisions: Decisions, now: datetime) -> None:
     """Keep each refused thing for staff to see; sent again, it is only counted."""
-    for digest, (answer, times) in sorted(decisions.refused.items()):
+    for digest, (gate, answer, times) in sorted(decisions.refused.items()):
         row = session.get(RefusalRow, digest) or RefusalRow(
             hash=digest,
             gate=gate,
@@ -62,10 +62,17 @@ def _save_refusals(session: Session, gate: str, decisions: Decisions, now: datet
         session.add(row)
 
 
-def _save_head(session: Session, gate: str, decisions: Decisions, now: datetime) -> None:
-    """Move the gate's head if a higher tap has come."""
-    seen = [(row["gate_seq"], row["hash"]) for row in decisions.new if row["chain"] != "fork"]
-    if seen:
-        seq, digest = max(seen)
-        head = {"gate": gate, "seq": seq, "hash": digest, "at": format_utc(now)}
-        session.execute(_MOVE_HEAD, head)
+def _save_heads(session: Session, decisions: Decisions, now: datetime) -> None:
+    """Move each gate's head if a higher tap has come."""
+    heads: dict[str, tuple[int, str]] = {}
+    for row in decisions.new:
+        if row["chain"] != "fork":
+            newest = row["gate_seq"], row["hash"]
+            heads[row["gate"]] = max(newest, heads.get(row["gate"], newest))
+    at = format_utc(now)
+    rows = [
+        {"gate": gate, "seq": seq, "hash": digest, "at": at}
+        for gate, (seq, digest) in sorted(heads.items())
+    ]
+    if rows:
+        session.execute(_MOVE_HEAD, rows)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 
 from models.database import DatabaseUnusable, writing
 
-HEAD = "third"
+HEAD = "sixth"
 """The newest revision; a test compares it with the files."""
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import datetime
 from typing import Any
 
@@ -32,14 +33,22 @@ from ledger.postings import check_balanced
 from ledger.rollback import refuse_shorter_log
 from ledger.store import LOG_LOCK, LogWriter, table
 from models.bulk import insert_rows
-from models.database import is_postgres, sequencing
+from models.database import is_postgres, reading, sequencing
 from models.errors import FacefareError
 from models.tables.ledger import EntryRow, InboxRow
 from models.wire.times import format_utc, parse_utc
 
-INTERVAL_S = 0.02
+INTERVAL_S = 0.05
+"""How long accepted entries gather before they are numbered together."""
+
+IDLE_S = 1.0
+"""How often a program looks for entries that another one accepted and did not number."""
+
+STOP_ATTEMPTS = 20
 
 _COLUMNS = ("entry_id", "accepted_at", "place", "contents", "account_id", "made_by")
+
+_FIRST = select(col(InboxRow.entry_id)).limit(1)
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +95,16 @@ def sequence(ledger: Ledger) -> int:
         return 0 if session is None else LogWriter(session, ledger.clock()).taken
 
 
+def _anything_waits(ledger: Ledger) -> bool:
+    with reading(ledger.engine) as session:
+        return session.execute(_FIRST).first() is not None
+
+
 class Sequencer:
-    """A thread that keeps the inbox empty. Every worker runs one; the lock elects."""
+    """A thread that keeps the inbox empty. Every worker runs one; the lock elects.
+
+    It sleeps until this program accepts something (``Ledger.accepted``).
+    """
 
     def __init__(self, ledger: Ledger, interval_s: float = INTERVAL_S) -> None:
         self._ledger, self._interval_s = ledger, interval_s
@@ -104,21 +121,34 @@ class Sequencer:
     def stop(self) -> None:
         """Number what is left and end the thread."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._sequence()
+        self._ledger.accepted.set()
+        if self._thread is None:
+            return
+        self._thread.join()
+        for _ in range(STOP_ATTEMPTS):
+            if self._sequence():
+                return
+            time.sleep(self._interval_s)  # another program is at it, and may have missed some
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            self._sequence()
+        while not self._stop.is_set():
+            self._ledger.accepted.wait(IDLE_S)
+            self._ledger.accepted.clear()  # before looking: what is accepted from now on sets it
+            self._stop.wait(self._interval_s)
+            if not self._sequence():
+                self._ledger.accepted.set()  # another program is at it: look again
 
-    def _sequence(self) -> None:
-        """A trouble is logged once; the entries wait, and the next attempt may succeed."""
+    def _sequence(self) -> bool:
+        """Number what waits; False where another program held the lock.
+
+        A trouble is logged once; the entries wait, and the next attempt may succeed.
+        """
         try:
-            sequence(self._ledger)
+            done = not _anything_waits(self._ledger) or sequence(self._ledger) > 0
         except (FacefareError, SQLAlchemyError) as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
                 _log.error("accepted taps wait for their numbers: %s", error)
-        else:
-            self._complaint = ""
+            return True  # asking again at once would not help
+        self._complaint = ""
+        return done

@@ -1,7 +1,7 @@
 """Many rows in one statement, as plain values: where the ORM would cost more than the database.
 
 Times are text here, as they are stored. On SQLite a statement is run for each row inside the
-driver; on PostgreSQL the columns travel as arrays.
+driver; on PostgreSQL all rows travel as one JSON text.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -48,9 +49,9 @@ def insert_rows(
         return
     connection.exec_driver_sql(
         f"INSERT INTO {table.name} ({names}) SELECT {names} "  # noqa: S608 - our names
-        f"FROM unnest({_arrays(table, columns)}) WITH ORDINALITY AS new ({names}, row_place) "
+        f"FROM {_sent([(name, _type(table.c[name].type)) for name in columns])} "
         "ORDER BY row_place",
-        tuple(list(values) for values in zip(*rows, strict=True)),
+        (_json(columns, rows),),
     )
 
 
@@ -74,12 +75,41 @@ def change_rows(
         return
     names = [f"value_{place}" for place in range(places)]
     changed = changes.format(*[f"new.{name}" for name in names[:-1]])
-    arrays = ", ".join("%s::bigint[]" if isinstance(v, int) else "%s::text[]" for v in rows[0])
+    kinds = ["bigint" if isinstance(value, int) else "text" for value in rows[0]]
     connection.exec_driver_sql(
         f"UPDATE {table} SET {changed} "  # noqa: S608 - our names
-        f"FROM unnest({arrays}) AS new ({', '.join(names)}) WHERE {table}.{key} = new.{names[-1]}",
-        tuple(list(values) for values in zip(*rows, strict=True)),
+        f"FROM {_sent(list(zip(names, kinds, strict=True)))} "
+        f"WHERE {table}.{key} = new.{names[-1]}",
+        (_json(names, rows),),
     )
+
+
+def _sent(columns: Sequence[tuple[str, str]]) -> str:
+    """The one parameter of a statement as rows ``new`` on PostgreSQL, with their place."""
+    typed = ", ".join(f"{name} {kind}" for name, kind in columns)
+    names = ", ".join(name for name, _ in columns)
+    return (
+        f"ROWS FROM (json_to_recordset(%s::text::json) AS ({typed})) WITH ORDINALITY "
+        f"AS new ({names}, row_place)"
+    )
+
+
+def _json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """``rows`` as JSON. The driver would write arrays itself, and looks at every quote in them."""
+    values = [dict(zip(names, row, strict=True)) for row in rows]
+    return orjson.dumps(values, default=_hex, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _hex(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    raise TypeError(f"a row cannot hold {type(value).__name__}")
+
+
+def _type(kind: Any) -> str:
+    if isinstance(kind, BigInteger | Integer):
+        return "bigint"
+    return "bytea" if isinstance(kind, LargeBinary) else "text"
 
 
 def among(session: Session, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
@@ -91,13 +121,3 @@ def among(session: Session, column: Any, values: Sequence[Any]) -> ColumnElement
         return cast("ColumnElement[bool]", column == any_(literal(values, ARRAY(column.type))))
     listed = func.json_each(json.dumps(values)).table_valued("value")
     return cast("ColumnElement[bool]", column.in_(select(listed.c.value)))
-
-
-def _arrays(table: Table, columns: Sequence[str]) -> str:
-    return ", ".join(f"%s::{_array_type(table.c[name].type)}" for name in columns)
-
-
-def _array_type(kind: Any) -> str:
-    if isinstance(kind, BigInteger | Integer):
-        return "bigint[]"
-    return "bytea[]" if isinstance(kind, LargeBinary) else "text[]"

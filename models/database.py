@@ -276,6 +276,15 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def move_pages(engine: Engine) -> None:
+    """Move SQLite's write-ahead log into the database as far as that makes nobody wait."""
+    with engine.connect() as connection:
+        # Not in a transaction, which would keep the log's newest pages from being moved.
+        connection.connection.driver_connection.execute(  # type: ignore[union-attr]
+            "PRAGMA wal_checkpoint(PASSIVE)"
+        ).fetchone()
+
+
 def forget_old_pages(engine: Engine) -> None:
     """Move SQLite's write-ahead log into the database and empty it: deleted rows are gone.
 

@@ -39,6 +39,8 @@ flat_fare = "2.00"
 overdraft = "5.00"
 # What one member of staff may give a rider back in a day; above it a second person decides.
 refund_limit = "20.00"
+# Of two persons who decide together neither may have invited or reset the other so recently.
+two_persons_days = 30
 # Riders who have not ridden for so many months are erased ('facefare enrollment expire', daily).
 retention_months = 12
 # Where the fares are kept. Without this line: in the file fares.sqlite beside this one.
@@ -47,6 +49,8 @@ retention_months = 12
 
 # The names by which browsers and gates reach this server, when it is not this machine alone.
 # hosts = ["transit.example"]
+# The address by which riders reach it: the payment processor's page leads back there.
+# public_url = "https://transit.example"
 
 [stations]
 south = "South Gate"
@@ -68,6 +72,7 @@ class SettingsError(FacefareError):
     """The data directory or its settings cannot be used."""
 
 
+_PUBLIC_URL = r"^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:[0-9]{1,5})?$"
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 
 
@@ -113,12 +118,14 @@ class Settings(BaseModel):
     flat_fare: str
     overdraft: str
     refund_limit: str = "20"
+    two_persons_days: int = Field(default=30, ge=1, le=365)
     retention_months: int = Field(default=12, ge=1, le=120)
     fares_url: Annotated[str, Field(pattern=r"^postgresql://")] | None = None
     stations: dict[ShortName, str] = Field(min_length=1)
     witnesses: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings | None = None
     hosts: tuple[HostName, ...] = ()
+    public_url: Annotated[str, Field(pattern=_PUBLIC_URL, max_length=300)] | None = None
 
     @field_validator("currency")
     @classmethod

@@ -33,7 +33,7 @@ from models.settings import DataDirectory
 from models.tables.ledger import EntryRow
 from models.wire.keys import raw_public
 from models.wire.tokens import Request, issue_gate_token
-from tests.test_access_log import RIDERS, add_rider
+from tests.looking import RIDERS, add_rider
 from tests.town import TownGate
 
 Fields = dict[str, list[str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from uuid import uuid4
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlmodel import select
 from werkzeug.test import TestResponse
 
 from enrollment.gallery import data_key_name, move_gallery_version, seal_digits, seal_template
@@ -29,15 +31,18 @@ from ledger.charge import charge_taps
 from ledger.checkpoints import publish
 from ledger.ledger import Ledger
 from ledger.topups import top_up
+from ledger.verify import verify
 from models.access.sessions import begin_session
 from models.access.staff import new_account
-from models.database import writing
+from models.database import reading, writing
+from models.log.receipts import check_receipt
 from models.money import Money
 from models.settings import DataDirectory
+from models.tables.ledger import EntryRow
 from models.tables.riders import Consent, Rider, RiderStation, Template
 from models.wire.times import format_utc
 from tests.pass_riders import unit
-from tests.town import TownGate
+from tests.town import TownGate, open_drawers
 
 PIN = "493817"
 PIN_HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PIN)
@@ -64,6 +69,7 @@ class City:
         path: Path,
         change_settings: Callable[[str], str] = lambda text: text,
         files: Mapping[str, str] = MappingProxyType({}),
+        **how: Any,
     ) -> None:
         self.data = DataDirectory(path / "data")
         make_data(self.data, "Test Transit", "fares.example/test")
@@ -72,9 +78,10 @@ class City:
         for name, text in files.items():
             (self.data.path / name).write_text(text, encoding="utf-8")
         self.clock = Clock()
-        self.app: Flask = create_app(self.data, clock=self.clock)
+        self.app: Flask = create_app(self.data, clock=self.clock, **how)
         self.enrollment: Enrollment = self.app.extensions["enrollment"]
         self.ledger: Ledger = self.app.extensions["ledger"]
+        open_drawers(self.ledger, "mei")
         self.gate = TownGate()
 
     def rider(self, name: str = "Lin Rider", medium: str = "face") -> Rider:
@@ -176,3 +183,31 @@ def staff_browser(city: City, *roles: str) -> FlaskClient:
     with client.session_transaction() as held:
         held["staff"] = begin_session(city.enrollment.access, name, city.clock())
     return client
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def proved(city: City, receipt: str) -> dict[str, Any]:
+    """The entry that a receipt proves under the log's own key."""
+    key = city.ledger.log_key.public_key()
+    body, _ = check_receipt(receipt, city.ledger.settings.origin, key)
+    value: dict[str, Any] = json.loads(body)
+    return value
+
+
+def check_books(city: City) -> None:
+    """The whole log verifies, and every balance with it."""
+    ledger = city.ledger
+    verify(ledger.engine, ledger.settings.origin, ledger.log_key.public_key(), vault=ledger.vault)
+
+
+def rides_of(city: City, rider: Rider) -> list[str]:
+    """The ids of the rider's rides."""
+    with reading(city.ledger.engine) as session:
+        query = select(EntryRow.entry_id).where(
+            EntryRow.account_id == rider.account_id, EntryRow.kind == "ride"
+        )
+        return list(session.exec(query))

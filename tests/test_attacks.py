@@ -34,7 +34,7 @@ from models.wire.pass_text import unpack_pass
 from models.wire.passes import PassRefused, check_pass
 from models.wire.tap import Evidence
 from tests.attack_site import PageForm, Site, built, make_site
-from tests.test_access_log import RIDERS
+from tests.looking import RIDERS
 from tests.town import TownGate
 
 ELSEWHERE = {
@@ -64,9 +64,9 @@ ELSEWHERE = {
     "::test_no_post_goes_through_without_a_csrf_token_but_those_of_gates",
     "another role": "test_routes.py"
     "::test_every_route_is_refused_to_all_but_those_who_may",
-    "session fixation": "test_sign_in.py"
+    "session fixation": "test_staff_sessions.py"
     "::test_a_session_that_was_planted_before_signing_in_is_not_the_one_signed_in",
-    "a copied cookie": "test_sign_in.py"
+    "a copied cookie": "test_staff_sessions.py"
     "::test_a_copied_cookie_is_worth_nothing_after_signing_out",
     "login timing": "test_staff.py"
     "::test_an_unknown_name_takes_about_as_long_as_a_wrong_password",
@@ -90,9 +90,9 @@ ELSEWHERE = {
     "a body without end": "test_ledger_api.py::test_a_body_larger_than_any_batch_is_not_read",
     "an upload above all limits": "test_enrollment_pages.py"
     "::test_a_request_above_all_limits_is_cut_off",
-    "looking without a trace": "test_access_log.py"
+    "looking without a trace": "test_access_reasons.py"
     "::test_no_route_shows_a_rider_without_an_access_entry",
-    "listing riders by searching": "test_access_log.py"
+    "listing riders by searching": "test_access_reasons.py"
     "::test_a_search_without_a_reason_or_with_one_letter_finds_nobody",
     "a rewritten access log": "test_access_log.py"
     "::test_what_somebody_does_to_the_database_is_found",
@@ -332,7 +332,9 @@ def test_no_field_makes_the_server_ask_an_address(site: Site) -> None:
             headers = {"Referer": url, "Origin": url, "X-Forwarded-Host": url}
             path = f"{built(rule, known(site))}?url={url}&next={url}&server={url}"
             with site.app.test_client().open(path, method=method, headers=headers) as answer:
-                assert answer.status_code < 500, rule.rule
+                # Nobody signs here, so the log's health says after ten seconds that it is late.
+                late = rule.rule == "/health/ledger" and answer.status_code == 503
+                assert answer.status_code < 500 or late, rule.rule
         with pytest.raises(TimeoutError):
             listener.accept()
 

@@ -22,12 +22,14 @@ from sqlmodel import select
 
 from bench.postgres import Postgres
 from ledger.accounts import balance
+from ledger.categories import change_category
 from ledger.checkpoints import publish
 from ledger.cli import ledger as ledger_command
 from ledger.closing import Timer, close_days
 from ledger.console.queries import trial_balance
 from ledger.erasure import erase_account
 from ledger.fares.taps import FareTap
+from ledger.histories import Riders
 from ledger.holds import hold, open_holds
 from ledger.kept import CheckpointFile
 from ledger.once import EntryRefused
@@ -35,7 +37,7 @@ from ledger.refunds import refund
 from ledger.sequencer import sequence
 from ledger.topups import top_up
 from ledger.verify import verify
-from models.database import is_postgres, reading
+from models.database import is_postgres, reading, sharing
 from models.money import Money
 from models.tables.ledger import DayCloseRow, EntryRow
 from tests.fares_city import City, engine_says, make_city, numbered
@@ -373,6 +375,40 @@ def test_a_server_that_remembers_another_state_reads_the_rider_anew(city_of: Cit
     says = engine_says(city, [(one, one.at) for one in (first, second, bus)])
     assert city.charged(rider) == says.total.minor
     assert answer["charge"]["rule"] == "transfer"
+
+
+def test_a_rider_who_meets_another_server_at_every_tap_is_charged_what_the_engine_says(
+    city_of: CityMaker,
+) -> None:
+    city = city_of(MBTA)
+    rider, rng = city.account(), random.Random(3)
+    taps = numbered([t for _ in range(6) for t in random_day(MBTA, rng)])
+    servers = [city, city.reopened()]
+    arrived: list[tuple[FareTap, datetime]] = []
+    rng.shuffle(taps)
+    city.town.clock.now = max(one.at for one in taps) + timedelta(minutes=1)
+    for number, one in enumerate(taps):
+        gate, signed = city.sign(rider, one)
+        (answer,) = servers[number % 2].send(gate, signed)
+        assert answer["status"] == "accepted"
+        arrived.append((one, city.town.clock.now))
+        agrees(city, rider, arrived)
+    servers[1].town.ledger.engine.dispose()
+    assert len(taps) > 10
+    check_log(city)
+
+
+def test_a_category_that_another_server_recorded_holds_here(city_of: CityMaker) -> None:
+    city = city_of(MBTA)
+    rider, other = city.account(), city.reopened()
+    city.ride(rider, tap(MBTA, "local_bus", "in", "1", TUESDAY, "06:00"))
+    change_category(other.town.ledger, rider, "student", "desk")
+    other.town.ledger.engine.dispose()
+    ledger = city.town.ledger
+    with sharing(ledger.engine) as session:
+        held = Riders(session, ledger.fares, {rider: city.town.clock()}, "USD").get(rider)
+    assert held is not None
+    assert [one.category for one in held.position.history.concessions] == ["student"]
 
 
 def test_the_timer_closes_days_and_gives_holds_back(city_of: CityMaker) -> None:

@@ -12,7 +12,7 @@ import pytest
 from facefare import photographs
 from facefare.cast import own_cast
 from facefare.walkup import FPS, write_walkups
-from gate.camera import recorded
+from gate.clips import recorded
 from models.errors import FacefareError
 from models.faces.dlib_engine import DlibEngine
 from tests.conftest import read_rgb

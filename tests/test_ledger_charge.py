@@ -15,7 +15,7 @@ from sqlmodel import select
 
 from ledger.accounts import balance, open_account
 from ledger.answers import Accepted, Answer, Quarantined, Refused
-from ledger.charge import BatchRefused, charge_taps
+from ledger.charge import BatchRefused, charge_batches, charge_taps, read_batch
 from ledger.topups import top_up
 from models.access.gates import RegisteredGate
 from models.database import reading
@@ -67,6 +67,33 @@ def test_a_replay_returns_the_first_answer_and_charges_nothing(town: Town) -> No
     assert isinstance(first, Accepted)
     assert again == [replace(first, replayed=True)] * 2
     assert len(entries(town)) == 1
+
+
+def test_batches_of_several_gates_in_one_transaction_are_answered_as_if_alone(town: Town) -> None:
+    account = town.account()
+    here, there = TownGate(name="here"), TownGate(name="there")
+    gates = {gate.name: gate.registered for gate in (here, there)}
+    first = here.next_tap(account)
+    signed = here.sign(first)
+    batches = [
+        read_batch("here", [signed, "nonsense", here.tap(account, seq=9)], gates.get),
+        read_batch(
+            "there", [there.tap(account, tap_id=first.tap_id), there.tap(account)], gates.get
+        ),
+        read_batch("here", [signed], gates.get),
+    ]
+    mine, theirs, replayed = charge_batches(town.ledger, batches)
+    assert [type(answer) for answer in mine] == [Accepted, Refused, Accepted]
+    assert [answer.chain for answer in mine if isinstance(answer, Accepted)] == ["ok", "gap"]
+    assert [type(answer) for answer in theirs] == [Refused, Accepted]
+    assert isinstance(mine[0], Accepted)
+    assert replayed == [replace(mine[0], replayed=True)]
+    assert len(entries(town)) == 3
+    with reading(town.ledger.engine) as session:
+        refused = {row.tap_id: row.gate for row in session.exec(select(RefusalRow))}
+        heads = {row.gate: row.seq for row in session.exec(select(GateChainRow))}
+    assert refused == {None: "here", first.tap_id: "there"}
+    assert heads == {"here": 9, "there": 2}
 
 
 def test_a_replay_after_a_restart_still_returns_the_first_answer(town: Town) -> None:

@@ -34,7 +34,7 @@ def town(tmp_path: Path) -> Town:
 def draft(entry_id: str, minor: int = 200, debit: str = "assets:bank") -> Draft:
     amount = Money(minor, "CNY")
     postings = transfer(amount, debit=debit, credit="income:fares:metro")
-    return Draft("note", entry_id, NOON, amount, postings)
+    return Draft("goodwill", entry_id, NOON, amount, postings)
 
 
 def append(town: Town, *drafts: Draft) -> list[int]:
@@ -67,7 +67,7 @@ def test_currencies_do_not_balance_each_other() -> None:
 
 
 def test_an_unbalanced_entry_is_not_recorded(town: Town) -> None:
-    wrong = Draft("note", "x", NOON, Money(2, "CNY"), (Posting("a", Money(2, "CNY")),))
+    wrong = Draft("goodwill", "x", NOON, Money(2, "CNY"), (Posting("a", Money(2, "CNY")),))
     with pytest.raises(Unbalanced):
         append(town, draft("good"), wrong)
     assert rows(town) == []

@@ -69,6 +69,8 @@ def fill_in_the_form(page: Page, photos: list[Path]) -> None:
     page.get_by_label("Name").fill("Example Rider")
     page.get_by_label("14 or over").check()
     page.get_by_label("South Gate").check()
+    page.locator("#pin").fill("284917")
+    page.locator("#pin_again").fill("284917")
     page.locator("#photos").set_input_files(photos)
     page.get_by_label(re.compile("has read this text and agrees")).check()
     page.get_by_role("button", name="Enroll").click()
@@ -94,6 +96,9 @@ def test_from_sign_in_to_the_entry_in_the_ledger(
     expect(page.get_by_role("cell", name="Example Rider")).to_be_visible()
     check_page(page)
 
+    page.goto("/finance/drawer")
+    page.get_by_label("Counted").fill("0")
+    page.get_by_role("button", name="Open the drawer").click()
     page.goto("/finance/top-up")
     check_page(page)
     page.get_by_label("Account").fill(account)

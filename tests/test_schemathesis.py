@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 
 from ledger.checkpoints import publish
 from tests.attack_site import Site, make_site
-from tests.test_access_log import RIDERS
+from tests.looking import RIDERS
 
 EXAMPLES = 2_000 if os.environ.get("FACEFARE_TEST_ALL") else 60
 SECONDS_MAX = 1.0

@@ -23,7 +23,7 @@ from ledger.autotopup import (
 )
 from ledger.categories import CategoryRefused, category_now, change_category
 from ledger.erasure import erase_account
-from ledger.fares.gtfs import feed_files
+from ledger.fares.gtfs import feed_files, import_feed
 from ledger.fares.standing import StandingPolicy, policy_of, standing
 from ledger.feeds import activate
 from ledger.once import EntryRefused
@@ -36,7 +36,7 @@ from ledger.standings import (
     standings,
 )
 from ledger.topups import top_up
-from models.database import reading
+from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import AccountCategoryRow, BlockRow, PassageRow
 from tests.fares_feed import FILES, write_feed
@@ -178,6 +178,16 @@ def test_the_policy_of_a_feed_is_its_cheapest_fare_and_strictest_limits(
     assert policy == StandingPolicy(Money(150, "EUR"), Money(400, "EUR"), Money(200, "EUR"))
 
 
+def test_the_limits_count_of_networks_that_there_are(tmp_path: Path) -> None:
+    """Where every network has its own row, the one for all others says nothing."""
+    policies = "network_id,validation,maximum_fare,currency,overdraft,first_ride_risk\n" + "".join(
+        f"{name},,5.00,EUR,2.00,1.00\n" for name in ("metro", "bus", "rail")
+    )
+    tables = import_feed(write_feed(tmp_path, fare_policies=policies), NOON.date())
+    policy = policy_of(tables)
+    assert policy == StandingPolicy(Money(150, "EUR"), Money(200, "EUR"), Money(100, "EUR"))
+
+
 def test_a_first_ride_is_risked_less_than_an_overdraft() -> None:
     policy = StandingPolicy(fare=cny(200), overdraft=cny(500), first_ride_risk=cny(100))
     assert standing(cny(0), policy, funded=True).state == "low"
@@ -262,22 +272,27 @@ def test_enrollment_gives_the_category_and_erasure_takes_everything(town: Town) 
         change_category(town.ledger, account, "child", "mei")
 
 
+def said(town: Town, request_id: str, outcome: str) -> None:
+    with writing(town.ledger.engine) as session:
+        answer(session, request_id, outcome, town.clock())
+
+
 def test_a_low_balance_asks_the_processor_once(town: Town) -> None:
     account = town.account()
-    set_auto_top_up(town.ledger, account, cny(300), cny(2000))
+    set_auto_top_up(town.ledger, account, cny(300), cny(2000), cny(9000))
     assert [ask_for_top_ups(town.ledger) for _ in range(2)] == [1, 0]
     with reading(town.ledger.engine) as session:
         (request,) = unanswered(session)
     assert (request.account_id, request.amount_minor, request.currency) == (account, 2000, "CNY")
-    answer(town.ledger, request.request_id, "declined")
-    answer(town.ledger, request.request_id, DONE)  # the first answer stays
+    said(town, request.request_id, "declined")
     assert ask_for_top_ups(town.ledger) == 0
     town.clock.forward(86_401)
     assert ask_for_top_ups(town.ledger) == 1
     with reading(town.ledger.engine) as session:
         (again,) = unanswered(session)
     top_up(town.ledger, account, cny(2000), again.request_id, "processor")
-    answer(town.ledger, again.request_id, DONE)
+    said(town, again.request_id, DONE)
+    said(town, again.request_id, "declined")  # what is done stays done
     assert ask_for_top_ups(town.ledger) == 0
     town.rides(10, account)
     assert ask_for_top_ups(town.ledger) == 1
@@ -288,6 +303,6 @@ def test_an_automatic_top_up_that_makes_no_sense_is_refused(town: Town) -> None:
     account = town.account()
     for below, amount in ((-1, 100), (100, 0)):
         with pytest.raises(EntryRefused):
-            set_auto_top_up(town.ledger, account, cny(below), cny(amount))
-    with pytest.raises(EntryRefused, match="no request"):
-        answer(town.ledger, "unheard of", DONE)
+            set_auto_top_up(town.ledger, account, cny(below), cny(amount), cny(9000))
+    with pytest.raises(EntryRefused, match="seven days"):
+        set_auto_top_up(town.ledger, account, cny(100), cny(2000), cny(1999))

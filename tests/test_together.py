@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
 import pytest
 
+from models.database import DatabaseBusy
 from models.together import Together
 
 
@@ -54,7 +55,59 @@ def test_no_group_is_larger_than_was_said() -> None:
     assert sum(groups) == 400
 
 
-def test_an_error_is_everybodys_and_the_next_ones_are_served() -> None:
+def together(
+    work: Together[int, int], items: Sequence[int], begun: Event, go_on: Event
+) -> list[Future[int]]:
+    """Have ``items`` asked for while the work for another one, 0, is going on."""
+    pool = ThreadPoolExecutor(len(items) + 1)
+    first = pool.submit(work, 0)
+    assert begun.wait(30)
+    asked = [pool.submit(work, item) for item in items]
+    while len(work._queue) < len(items):
+        pass
+    go_on.set()
+    pool.shutdown()
+    assert first.result() == 0
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("error", "suffer"), [(ValueError("not seven"), {7}), (DatabaseBusy("busy"), {6, 7, 8})]
+)
+def test_an_error_is_that_of_its_item_alone_unless_the_database_is_away(
+    error: Exception, suffer: set[int]
+) -> None:
+    begun, go_on = Event(), Event()
+
+    def work(items: Sequence[int]) -> list[int]:
+        begun.set()
+        assert go_on.wait(30)
+        if 7 in items:
+            raise error
+        return list(items)
+
+    asked = together(Together(work, 8), [6, 7, 8], begun, go_on)
+    failed = {item for item, done in zip((6, 7, 8), asked, strict=True) if done.exception()}
+    assert failed == suffer
+
+
+def test_a_large_item_goes_by_itself() -> None:
+    groups: list[list[int]] = []
+    begun, go_on = Event(), Event()
+
+    def work(items: Sequence[int]) -> list[int]:
+        groups.append(list(items))
+        begun.set()
+        assert go_on.wait(30)
+        return list(items)
+
+    asked = together(Together(work, 8, size=lambda item: item), [512, 3, 5, 1], begun, go_on)
+    assert sorted(done.result() for done in asked) == [1, 3, 5, 512]
+    assert [512] in groups
+    assert max(sum(group) for group in groups if group != [512]) <= 8
+
+
+def test_after_an_error_the_next_ones_are_served() -> None:
     def work(items: Sequence[int]) -> list[int]:
         if 7 in items:
             raise ValueError("not seven")

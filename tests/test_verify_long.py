@@ -25,6 +25,7 @@ from models.log.tree import root
 from models.money import Money
 from models.settings import DataDirectory
 from models.tables.ledger import EntryRow
+from tests.town import open_drawers
 
 STRETCH = 1024
 SIZE = 2 * STRETCH + 300
@@ -164,6 +165,7 @@ def test_a_log_that_grows_and_loses_a_rider_meanwhile_is_not_called_broken(copie
     ledger = Ledger.open(DataDirectory(copied))
     with reading(ledger.engine) as session:
         accounts = sorted(set(session.exec(select(EntryRow.account_id)).all()) - {None})
+    open_drawers(ledger, "desk")
     stop = threading.Event()
 
     def live() -> None:

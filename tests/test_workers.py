@@ -11,11 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import httpx
 import pytest
 from flask import Flask
+from sqlalchemy import MetaData, text
+from sqlmodel import select
 
 from bench.postgres import Postgres
 from facefare import capacity
@@ -23,14 +26,17 @@ from facefare.setup import make_data
 from ledger.checkpoints import Publisher, health
 from ledger.election import SIGNER, SUBMITTER, election, holder
 from ledger.ledger import Ledger, open_fares
+from ledger.pages import PageMover
 from ledger.schema import upgrade
-from models.database import DatabaseBusy, writing
+from models.database import DatabaseBusy, open_sqlite, reading, writing
 from models.settings import DataDirectory
+from models.tables.ledger import InboxRow
 from tests.crowd import check_outcome, leaves, retrying_crowd
 from tests.postgres import a_server, make_postgres_town
 from tests.station import free_port
 from tests.town import ORIGIN, Clock, Town, make_town
 
+_names = count()
 KILLS = 12 if os.environ.get("FACEFARE_TEST_ALL") == "1" else 3
 
 
@@ -83,8 +89,8 @@ def test_health_says_who_signs(town: Town) -> None:
 class Workers:
     """``facefare serve --workers 2`` on one port."""
 
-    def __init__(self, data: Path, log: Path) -> None:
-        self.port = free_port()
+    def __init__(self, data: Path, log: Path, port: int | None) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log.open("ab")
         self._process = subprocess.Popen(
@@ -113,8 +119,8 @@ class Workers:
 
 
 @contextmanager
-def two_workers(town: Town, log: Path) -> Iterator[Workers]:
-    workers = Workers(town.data.path, log)
+def two_workers(town: Town, log: Path, port: int | None = None) -> Iterator[Workers]:
+    workers = Workers(town.data.path, log, port)
     try:
         yield workers
     finally:
@@ -127,7 +133,7 @@ def whole_town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]
     data = DataDirectory(tmp_path / "data")
     make_data(data, "Test Town", ORIGIN)
     if request.param == "postgresql":
-        url = request.getfixturevalue("server").create("whole")
+        url = request.getfixturevalue("server").create(f"whole_{next(_names)}")
         settings = data.settings_file.read_text(encoding="utf-8")
         data.settings_file.write_text(f'fares_url = "{url}"\n{settings}', encoding="utf-8")
         engine = open_fares(data, data.settings())
@@ -164,6 +170,24 @@ def test_the_signing_worker_killed_under_load_loses_no_tap_and_is_replaced(
     assert len(leaves(town)) == len({answer["tap_id"] for answer in told})
 
 
+def test_workers_that_are_told_to_stop_leave_no_tap_without_its_number(
+    whole_town: Town, tmp_path: Path
+) -> None:
+    town = whole_town
+    with two_workers(town, tmp_path / "log") as workers:
+        workers.signer()
+        crowd = retrying_crowd(town, workers.url, clients=6)
+        crowd.start()
+        crowd.served(more=60)
+    with reading(town.ledger.engine) as session:  # while the gates go on asking
+        assert session.exec(select(InboxRow.entry_id)).all() == []
+    assert health(town.ledger).checkpoint_size == len(leaves(town))
+    with two_workers(town, tmp_path / "log", workers.port):
+        crowd.finish()
+    told = crowd.told()
+    check_outcome(town, told, {answer["tap_id"] for answer in told})
+
+
 def test_beyond_its_room_the_server_says_when_to_come_back() -> None:
     app, inside, go_on = Flask("crowded"), threading.Barrier(3), threading.Event()
 
@@ -174,7 +198,7 @@ def test_beyond_its_room_the_server_says_when_to_come_back() -> None:
 
     app.add_url_rule("/taps", "ledger_api.taps", taps, methods=["POST"])
     app.add_url_rule("/page", "page", lambda: "a page")
-    capacity.limit(app, threads=4)
+    capacity.limit(app, taps_max=2)
     charged: list[int] = []
     threads = [
         threading.Thread(target=lambda: charged.append(app.test_client().post("/taps").status_code))
@@ -211,9 +235,27 @@ def test_a_database_that_others_keep_busy_is_an_answer_and_no_error(tmp_path: Pa
         raise DatabaseBusy("busy")
 
     app.add_url_rule("/write", "write", write)
-    capacity.limit(app, threads=4)
+    capacity.limit(app)
     answer = app.test_client().get("/write")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+def test_pages_move_into_the_database_file_while_others_read_and_write(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "small.sqlite", MetaData(), create=True)
+    with writing(engine) as session:
+        session.execute(text("CREATE TABLE note (words TEXT)"))
+    mover = PageMover(engine, interval_s=0.01)
+    mover.start()
+    with reading(engine) as session:
+        assert session.execute(text("SELECT count(*) FROM note")).scalar_one() == 0
+        with writing(engine) as other:
+            other.execute(text("INSERT INTO note VALUES (:words)"), [{"words": "x" * 500}] * 1000)
+    until = time.monotonic() + 30
+    while (tmp_path / "small.sqlite").stat().st_size < 500_000:
+        assert time.monotonic() < until, "no page was moved"
+        time.sleep(0.01)
+    mover.stop()
+    engine.dispose()
 
 
 def test_writers_wait_in_line_and_give_up_with_a_sentence(

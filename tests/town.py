@@ -19,12 +19,18 @@ from ledger.answers import Accepted, Answer
 from ledger.charge import charge_taps
 from ledger.ledger import Ledger
 from models.access.gates import RegisteredGate
+from models.database import open_sqlite, writing
 from models.settings import TEMPLATE, DataDirectory, make_directories
+from models.tables.access import AccessTable
+from models.tables.reconcile import DrawerRow
 from models.wire.tap import FIRST_PREV, Evidence, Tap, sign_tap, tap_hash
 from models.wire.times import format_utc
 
 ORIGIN = "fares.test/town"
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+CLERKS = ("desk", "lin", "mei", "Ann", "Bob", "Wang Fang", "fang", "processor")
+"""Whose drawers are open from the start."""
 
 EVIDENCE = Evidence(
     engine="dlib-resnet-1", score=0.62, margin=0.31, frames=4, liveness=None, gallery_version=3
@@ -131,5 +137,24 @@ def make_town(path: Path, change_settings: Callable[[str], str] = lambda text: t
     ledger.ledger.create(data)
     settings = TEMPLATE.format(operator="Test Town", origin=ORIGIN)
     data.settings_file.write_text(change_settings(settings), encoding="utf-8")
+    open_sqlite(data.access_db, AccessTable.metadata, create=True).dispose()
     clock = Clock()
-    return Town(data, Ledger.open(data, clock), clock)
+    town = Town(data, Ledger.open(data, clock), clock)
+    open_drawers(town.ledger, *CLERKS)
+    return town
+
+
+def open_drawers(ledger: Ledger, *clerks: str) -> None:
+    """Let these clerks take cash, all in one transaction; empty drawers make no entries."""
+    with writing(ledger.engine) as session:
+        for clerk in clerks:
+            session.add(
+                DrawerRow(
+                    drawer_id=str(uuid4()),
+                    clerk=clerk,
+                    currency=ledger.settings.currency,
+                    opened_at=ledger.clock(),
+                    opened_size=0,
+                    opening_minor=0,
+                )
+            )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ledger.fares.calendars import day_starts, week_of
 from ledger.fares.caps import WeekCost, week_cost
@@ -24,8 +24,7 @@ USUAL_WITHIN = timedelta(days=28)
 USUAL_TRIPS_MIN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(NamedTuple):
     """A loose end made a trip, because the rider usually makes it."""
 
     end: LooseEnd
@@ -34,8 +33,7 @@ class Completed:
     trips: int
 
 
-@dataclass(frozen=True, slots=True)
-class WeekBill:
+class WeekBill(NamedTuple):
     """A week's ``total`` and what is only ``held``, in minor units, with what made them."""
 
     week: int

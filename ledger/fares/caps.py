@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 from ledger.fares.tables import Cap, Coverage
 
@@ -19,8 +20,7 @@ Sums = Mapping[tuple[int, Coverage], int]  # fares by service day and the caps t
 DayFares = tuple[tuple[Coverage, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WeekCost:
+class WeekCost(NamedTuple):
     """What a week of fares costs, and the caps reached: (service day, cap), day 0 for the week."""
 
     total: int

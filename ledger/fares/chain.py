@@ -8,8 +8,8 @@ A new leg to which no transfer is possible settles the fares before it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from ledger.fares.calendars import week_of
 from ledger.fares.paths import Path, begin, best, options_of, prune, transfer
@@ -21,8 +21,7 @@ WeekSums = dict[tuple[int, Coverage], int]
 Settled = Mapping[int, WeekSums]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Link:
+class Link(NamedTuple):
     """One leg in the chain; without ``paths`` the fare of its leg is unknown."""
 
     leg: Leg
@@ -34,8 +33,7 @@ class Link:
     since: int  # the service day of that group's first leg
 
 
-@dataclass(frozen=True, slots=True)
-class Fare:
+class Fare(NamedTuple):
     """One leg or several joined by transfers, and what they cost together."""
 
     amount: int
@@ -72,7 +70,7 @@ def fares_of(path: Path | None) -> Iterator[Fare]:
 def extend(link: Link | None, leg: Leg) -> Link:
     """The link of one more ``leg``, joined to the last one where a join rule says so."""
     if link is not None and _joins(link.leg, leg):
-        whole = replace(link.leg, last=leg.last, end=leg.end, arrives=leg.arrives)
+        whole = link.leg._replace(last=leg.last, end=leg.end, arrives=leg.arrives)
         return _link(link.previous, whole)
     return _link(link, leg)
 

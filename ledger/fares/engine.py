@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from ledger.fares.bills import WeekBill, bill, loose_ends
 from ledger.fares.book import FareBook
@@ -35,16 +36,14 @@ from ledger.fares.words import Rule
 from models.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class Adjustment:
+class Adjustment(NamedTuple):
     """What a tap changes in the week that began on ``monday``; negative gives money back."""
 
     monday: date
     amount: Money
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a tap adds to the bill, what is held in its weeks now, and the rules that say so.
 
     ``amount`` is the sum of ``adjustments``. ``known`` marks a tap that was priced before.
@@ -63,8 +62,7 @@ class Charge:
         return " ".join(rule.words(language) for rule in self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """A tap's charge, and the history that the next tap is priced with."""
 
     history: History

@@ -11,7 +11,8 @@ from which usual trips are known.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ledger.fares.book import FareBook
 from ledger.fares.chain import Link, extend
@@ -29,8 +30,7 @@ def _order(tap: FareTap) -> tuple[object, str]:
     return tap.at, tap.tap_id
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class History:
+class History(NamedTuple):
     """The taps in the order of their times, the rides, and the chain of legs.
 
     ``on_time`` is the history without the late taps, where there are any. ``ends`` are all
@@ -40,18 +40,18 @@ class History:
 
     book: FareBook
     concessions: tuple[Concession, ...]
+    known: dict[int, object]  # bills already made, by week
     taps: tuple[FareTap, ...] = ()
-    rides: Rides = field(default_factory=Rides)
+    rides: Rides = Rides()
     links: tuple[Link, ...] = ()
     on_time: History | None = None
-    known: dict[int, object] = field(default_factory=dict)  # bills already made, by week
     ends: tuple[LooseEnd, ...] = ()
     ids: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, book: FareBook, concessions: tuple[Concession, ...] = ()) -> History:
         """The history of a rider without taps."""
-        return cls(book, concessions)
+        return cls(book, concessions, {})
 
     @property
     def last(self) -> Link | None:
@@ -83,14 +83,14 @@ class History:
         elif on_time is not None:
             on_time = on_time.add(tap)
         added = self._added(tap)
-        return added if on_time is None else replace(added, on_time=on_time, known={})
+        return added if on_time is None else added._replace(on_time=on_time, known={})
 
     def _added(self, tap: FareTap) -> History:
         if not self.taps or _order(tap) > _order(self.taps[-1]):
             return self._after(tap)
         index = bisect_left(self.taps, _order(tap), key=_order)
         taps = (*self.taps[:index], tap, *self.taps[index:])
-        return History(self.book, self.concessions)._with_all(taps)
+        return History.of(self.book, self.concessions)._with_all(taps)
 
     def _with_all(self, taps: tuple[FareTap, ...]) -> History:
         history = self
@@ -109,7 +109,7 @@ class History:
                 links = (*links, link)
         taps, ends = (*self.taps, tap), rides.loose + rides.open_ends()
         ids = (*self.ids, tap.tap_id)
-        return History(self.book, self.concessions, taps, rides, links, None, {}, ends, ids)
+        return History(self.book, self.concessions, {}, taps, rides, links, None, ends, ids)
 
 
 def common(first: tuple[object, ...], second: tuple[object, ...]) -> int:

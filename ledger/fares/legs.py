@@ -16,8 +16,6 @@ are taken in the other order where only that leaves no loose end:
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ledger.fares.book import FareBook
 from ledger.fares.rides import (
     Crossed,
@@ -109,7 +107,7 @@ def _leave(rides: Rides, state: NetworkState, seen: Seen) -> Rides:
     if left_open is None or not seen.within(seen.policy.clock_skew_s, opened.seen):
         return closed
     crossed = Crossed(left_open, opened.seen, seen)
-    return closed.now(replace(closed.networks[seen.tap.network], crossed=crossed), closed.note)
+    return closed.now(closed.networks[seen.tap.network]._replace(crossed=crossed), closed.note)
 
 
 def _continues(leg: Leg, seen: Seen) -> bool:
@@ -124,7 +122,7 @@ def _close(rides: Rides, first: Seen, last: Seen) -> Rides:
     limit_s = policy.same_station_limit_s if same else policy.journey_limit_s
     if same and last.within(policy.mistake_s, first):
         free = SameStation(first, last, 0, mistake=True)
-        rides = replace(rides, same_station=(*rides.same_station, free))
+        rides = rides._replace(same_station=(*rides.same_station, free))
         return rides.now(NetworkState(last), "mistake")
     if not last.within(limit_s, first):
         orphan = LooseEnd(last, "no_entry")
@@ -132,7 +130,7 @@ def _close(rides: Rides, first: Seen, last: Seen) -> Rides:
         return rides.now(NetworkState(last, orphan=orphan), "over_long")
     if same and policy.same_station_fare is not None:
         paid = SameStation(first, last, policy.same_station_fare, mistake=False)
-        rides = replace(rides, same_station=(*rides.same_station, paid))
+        rides = rides._replace(same_station=(*rides.same_station, paid))
         return rides.now(NetworkState(last), "same_station")
     leg = ride(first, last)
     return rides.with_leg_now(leg, NetworkState(last, leg=leg), "closed")
@@ -167,6 +165,6 @@ def _uncross(rides: Rides, crossed: Crossed, seen: Seen) -> Rides:
             rides = rides.without_loose(end)
     kept = tuple(s for s in rides.same_station if s.last is not crossed.out)
     leg = ride(crossed.second, seen)
-    rides = replace(rides, same_station=kept)
+    rides = rides._replace(same_station=kept)
     rides = rides.with_leg(ride(crossed.left_open.seen, crossed.out)).with_leg(leg)
     return rides.now(NetworkState(seen, leg=leg), "clocks")

@@ -13,8 +13,8 @@ How a transfer is paid (GTFS, fare_transfer_type), S being what the fare cost so
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ledger.fares.rates import Option, Rates
 from ledger.fares.rides import Leg
@@ -23,8 +23,7 @@ from ledger.fares.tables import TransferRule
 Rank = tuple[int, int, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """A way to pay for the chain up to one leg.
 
     ``rank`` orders paths: cost, more transfers, then per leg the lines of the transfer rule (0

@@ -9,8 +9,8 @@ statement, in whatever order taps came and however often anyone looked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from ledger.fares.bills import WeekBill, bill, closes_at, loose_ends
 from ledger.fares.calendars import monday_of, week_of
@@ -25,8 +25,7 @@ from models.money import Money
 _JUST_BEFORE = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The taps so far, what is held for those without their other half, in minor units.
 
     ``closes_at`` is when the first of those is decided, and ``as_of`` up to when that was
@@ -43,8 +42,7 @@ class Position:
         return now if self.as_of is None else max(now, self.as_of)
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(NamedTuple):
     """Loose ends whose time is over: what they cost, and how much is no longer held.
 
     ``first`` is the tap of the first of them, ``monday`` the week they belong to.
@@ -57,8 +55,7 @@ class Closing:
     rules: tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rated:
+class Rated(NamedTuple):
     """A tap's charge with its ``own`` part of it, the rest by weeks, and what is held more.
 
     ``own`` is what the tap adds to the week it was made in, zero where it takes something

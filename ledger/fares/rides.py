@@ -1,15 +1,17 @@
 """What taps are made into: legs, loose ends, same-station visits, and what is still open.
 
-Values only; ``ledger.fares.legs`` says how one tap leads from one to the next.
+Values only; ``ledger.fares.legs`` says how one tap leads from one to the next. They are named
+tuples, here and wherever a tap makes some on its way to a price: one of six fields is made in
+0.2 µs, a frozen dataclass in 0.7, and a tap makes twenty.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from ledger.fares.rates import Rates
 from ledger.fares.tables import Policy
@@ -18,8 +20,7 @@ from ledger.fares.taps import FareTap
 LooseKind = Literal["no_exit", "no_entry"]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A tap with the service day, category and rates that hold for it."""
 
     tap: FareTap
@@ -42,8 +43,7 @@ class Seen:
         return self.tap.at - earlier.tap.at <= timedelta(seconds=seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """A ride between two taps, or from one tap where the network has no tap-off."""
 
     first: Seen
@@ -64,16 +64,14 @@ class Leg:
         return self.first.tap.network
 
 
-@dataclass(frozen=True, slots=True)
-class LooseEnd:
+class LooseEnd(NamedTuple):
     """A tap without its other half."""
 
     seen: Seen
     kind: LooseKind
 
 
-@dataclass(frozen=True, slots=True)
-class SameStation:
+class SameStation(NamedTuple):
     """In and out at one station: free as a mistake, or for the same-station fare."""
 
     first: Seen
@@ -82,8 +80,7 @@ class SameStation:
     mistake: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """A tap in that waits for its tap out.
 
     ``undo`` is a leg that stands unless the tap out comes: the leg of a rider who came
@@ -95,8 +92,7 @@ class Open:
     orphan: LooseEnd | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Crossed:
+class Crossed(NamedTuple):
     """In A, in B, out C close together: what to take back if an out D follows."""
 
     left_open: LooseEnd
@@ -104,8 +100,7 @@ class Crossed:
     out: Seen
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkState:
+class NetworkState(NamedTuple):
     """What the last taps on one network left behind."""
 
     last: Seen | None = None
@@ -116,14 +111,13 @@ class NetworkState:
     crossed: Crossed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rides:
+class Rides(NamedTuple):
     """Everything made of the taps so far; ``note`` tells what the last tap, ``seen``, did."""
 
     legs: tuple[Leg, ...] = ()
     loose: tuple[LooseEnd, ...] = ()
     same_station: tuple[SameStation, ...] = ()
-    networks: Mapping[str, NetworkState] = field(default_factory=dict)
+    networks: Mapping[str, NetworkState] = MappingProxyType({})
     seen: Seen | None = None
     note: str = ""
 
@@ -170,8 +164,8 @@ class Rides:
 
     def with_loose(self, *ends: LooseEnd) -> Rides:
         """These rides and more loose ends."""
-        return replace(self, loose=(*self.loose, *ends))
+        return self._replace(loose=(*self.loose, *ends))
 
     def without_loose(self, end: LooseEnd) -> Rides:
         """These rides without a loose end."""
-        return replace(self, loose=tuple(other for other in self.loose if other is not end))
+        return self._replace(loose=tuple(other for other in self.loose if other is not end))

@@ -86,7 +86,8 @@ def policy_of(tables: FareTables) -> StandingPolicy:
         for (category, _), price in product.prices.items()
         if price > 0 and category in tables.eligible("")
     ]
-    policies = tables.policies.values()
+    # Not all rows: the one for other networks says nothing where every network has its own.
+    policies = [tables.policy(network) for network in tables.networks]
     return StandingPolicy(
         Money(min(prices, default=0), tables.currency),
         Money(min(policy.overdraft for policy in policies), tables.currency),

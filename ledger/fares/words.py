@@ -6,8 +6,8 @@ at the row of the feed that justifies the rule, for the help desk and the financ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from models.money import Money
 
@@ -122,8 +122,7 @@ def _sentence(code: str, values: tuple[tuple[str, Value], ...], chinese: bool) -
     return SENTENCES[code][chinese].format(**said)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule that made a charge: its code, the values of its sentence, and where it stands."""
 
     code: str

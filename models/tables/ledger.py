@@ -219,6 +219,8 @@ class PassageRow(LedgerTable, table=True):
     """A charged tap as fares see it: where and when a rider went through a gate.
 
     The key keeps a rider's passages together, so their history is one range of the table.
+    ``version`` is that of the rider's fares with this passage: whoever keeps the history of an
+    earlier version lacks the passages with higher ones, and no others.
     """
 
     __tablename__ = "passage"
@@ -231,6 +233,7 @@ class PassageRow(LedgerTable, table=True):
     station: str
     direction: str
     received_at: datetime = Field(sa_type=UtcTime)
+    version: int = Field(default=0, sa_type=Whole)
 
 
 class FareStateRow(LedgerTable, table=True):
@@ -310,13 +313,18 @@ class StandingFeedRow(LedgerTable, table=True):
 
 
 class AutoTopUpRow(LedgerTable, table=True):
-    """A rider's wish: below ``below_minor``, take ``amount_minor`` through the processor."""
+    """A rider's wish: below ``below_minor``, take ``amount_minor`` through the processor.
+
+    Never more than ``week_max_minor`` in seven days. ``paused`` says why it stopped by itself.
+    """
 
     __tablename__ = "auto_top_up"
 
     account_id: str = Field(primary_key=True)
     below_minor: int = Field(sa_type=BigInteger)
     amount_minor: int = Field(sa_type=BigInteger)
+    week_max_minor: int = Field(sa_type=BigInteger)
+    paused: str | None = None
     changed_at: datetime = Field(sa_type=UtcTime)
 
 

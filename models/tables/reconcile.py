@@ -6,7 +6,8 @@ They lie beside the entries and share their transactions. Three kinds of table:
   with the entries (``ledger.rollups``) and can be counted again from nothing.
 * *Evidence* (statement, statement_line, pairing, difference_note, period_close,
   period_reopening) is only added; triggers refuse changes, as they do for entries.
-* *Work in hand* (processor_call, card, drawer, difference) has a state that moves.
+* *Work in hand* (processor_call, card, card_page, card_leaving, processor_trouble, drawer,
+  difference) has a state that moves.
 
 ``open`` is 1 where a movement or line still waits for its counterpart, so that what waits
 is found without reading what is done.
@@ -74,7 +75,7 @@ class TakingRow(LedgerTable, table=True):
 
 
 class MovementRow(LedgerTable, table=True):
-    """A claim on the processor: what reconciliation must find in the processor's report."""
+    """A claim on the processor, which its report must have, or cash that the bank must get."""
 
     __tablename__ = "movement"
     __table_args__ = (
@@ -157,7 +158,10 @@ class PairingRow(LedgerTable, table=True):
 
 
 class DifferenceRow(LedgerTable, table=True):
-    """Something the three books do not agree on. ``minor`` is what it leaves on ``account``."""
+    """Something the three books do not agree on. ``minor`` is what it leaves on ``account``.
+
+    ``said`` is a code with values, as ``ledger.reconcile.said`` writes it.
+    """
 
     __tablename__ = "difference"
     __table_args__ = (
@@ -175,7 +179,7 @@ class DifferenceRow(LedgerTable, table=True):
     day: str
     severity: str
     owner: str
-    words: str
+    said: str
     state: str  # open | resolved | cleared
     version: int
     closed_day: str | None = None
@@ -192,8 +196,8 @@ class DifferenceNoteRow(LedgerTable, table=True):
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(sa_type=UtcTime)
     made_by: str
-    what: str  # comment | owner | resolved | cleared | reopened
-    words: str
+    what: str  # comment | owner | proposed | resolved | cleared | changed
+    words: str  # as a person wrote them; of a run a code, like ``said``
 
 
 class PeriodCloseRow(LedgerTable, table=True):
@@ -224,7 +228,10 @@ class PeriodReopeningRow(LedgerTable, table=True):
 
 
 class CardRow(LedgerTable, table=True):
-    """The card a rider tops up with, as the processor names it; deleted with the rider."""
+    """The card a rider tops up with, as the processor names it; deleted with the rider.
+
+    ``asked_at`` is when its rider went to the processor's page to add it.
+    """
 
     __tablename__ = "card"
 
@@ -232,6 +239,50 @@ class CardRow(LedgerTable, table=True):
     processor: str
     customer: str
     method: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    asked_at: datetime = Field(sa_type=UtcTime)
+
+
+class CardPageRow(LedgerTable, table=True):
+    """A page of the processor on which a rider adds a card; deleted once it is decided.
+
+    Without an account the rider does not want the card any more: whatever is added there is
+    forgotten. ``session`` is the processor's name of the page.
+    """
+
+    __tablename__ = "card_page"
+
+    page_id: str = Field(primary_key=True)
+    account_id: str | None = Field(default=None, index=True)
+    processor: str
+    session: str | None = None
+    made_at: datetime = Field(sa_type=UtcTime)
+    next_at: datetime = Field(sa_type=UtcTime)
+
+
+class CardLeavingRow(LedgerTable, table=True):
+    """A card that the processor has to forget; it says no more whose it was."""
+
+    __tablename__ = "card_leaving"
+
+    method: str = Field(primary_key=True)
+    customer: str
+    processor: str
+    attempts: int
+    next_at: datetime = Field(sa_type=UtcTime)
+
+
+class ProcessorTroubleRow(LedgerTable, table=True):
+    """Why the processor refuses us altogether, until it answers again."""
+
+    __tablename__ = "processor_trouble"
+
+    processor: str = Field(primary_key=True)
+    words: str
+    since: datetime = Field(sa_type=UtcTime)
 
 
 class ProcessorCallRow(LedgerTable, table=True):
