@@ -35,7 +35,8 @@ from models.wire.tap import FIRST_PREV, Evidence, Tap, sign_tap, tap_hash
 from models.wire.times import format_utc
 from models.wire.tokens import Request, issue_gate_token
 
-ACCOUNTS = 1_000
+ACCOUNTS = 10_000
+"""As many as are enrolled before a gate of ``bench.gate``: each rides now and then."""
 _PATH = "/api/v1/taps"
 
 

@@ -47,15 +47,13 @@ EMBEDDING_EVERY = 5
 LOST_AFTER_S = 0.42
 """A track that was not seen for so long is over, however often was looked."""
 
-# The least time from one search of the picture to the next. At 30 frames a second these are
-# every 2nd, 3rd, 4th and 5th frame, so that whoever steps up has been looked at three times
-# after 8 frames at the latest, as with a search of every 3rd frame throughout.
+# The least time from one search of the picture to the next: at 30 frames a second every 2nd,
+# 3rd and 5th frame.
 LOOK_S = 0.06
 """While the first three looks at somebody are being taken."""
 FOLLOW_S = 0.09
-"""While somebody in view could be recognised and is not settled."""
-WATCH_S = 0.12
-"""While there is nobody in view, or nobody who could be recognised yet."""
+"""While somebody in view is not settled, and while there is nobody: liveness rests on how long a
+face has been seen, so who walks up fast is to be found soon."""
 REST_S = 0.16
 """While everybody in view is settled."""
 IN_HAND_S = 0.2
@@ -93,9 +91,8 @@ class Track:
 
     def wait_s(self) -> float:
         """How long this track can wait for the next search, unless it is settled."""
-        if not self.quality.usable:
-            return WATCH_S
-        return LOOK_S if 0 < self.looks < EMBEDDINGS_FIRST else FOLLOW_S
+        being_looked_at = self.quality.usable and 0 < self.looks < EMBEDDINGS_FIRST
+        return LOOK_S if being_looked_at else FOLLOW_S
 
     def keep(self, embedding: npt.NDArray[np.float32], at_most: int) -> None:
         """Add an embedding; of more than ``at_most`` the least sharp one goes."""
@@ -210,7 +207,7 @@ class Tracker:
         if len(present) == 1 and present[0].last_seen_s > self._searched_s:
             return now_s - self._searched_s >= IN_HAND_S
         waits = [REST_S if t.track_id in self.settled else t.wait_s() for t in present]
-        return now_s - self._searched_s >= min(waits, default=WATCH_S)
+        return now_s - self._searched_s >= min(waits, default=FOLLOW_S)
 
     def _picture_was_cut(self, frame: Frame) -> bool:
         small = cv2.resize(frame, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
