@@ -46,7 +46,7 @@ from tests.postgres import a_server, make_postgres_town
 from tests.town import ORIGIN, Town, make_town
 
 ALL = os.environ.get("FACEFARE_TEST_ALL") == "1"
-DAYS = 400 if ALL else 50
+DAYS = 400 if ALL else 30
 FEEDS = ("mbta-fares", "transcollines")
 MBTA, COLLINES = FEEDS
 TUESDAY = date(2024, 10, 1)
