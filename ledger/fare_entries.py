@@ -39,12 +39,24 @@ UNPRICED = ("unknown_fare", "unknown_place")
 
 
 def rated_drafts(
-    tap: Tap, tap_hash: str, rated: Rated, at: datetime, feed: str, key: bytes, now: datetime
+    tap: Tap,
+    tap_hash: str,
+    rated: Rated,
+    at: datetime,
+    feed: str,
+    key: bytes,
+    now: datetime,
+    route: str = "",
 ) -> Iterator[Draft]:
-    """The entry of a tap made ``at``, then one adjustment for each week it changed otherwise."""
+    """The entry of a tap made ``at``, then one adjustment for each week it changed otherwise.
+
+    ``route`` is the gate's line, for those who count takings by it.
+    """
     income = fare_income(rated.charge.network)
     postings = moved(rated.own, rated.held, income)
     said = _said(rated.rules, rated.own, feed)
+    if route:
+        said = {**said, "route": route}
     yield _ride(tap, tap_hash, rated.own, said, postings, key, at)
     for adjustment in rated.adjustments:
         yield _adjustment(tap, adjustment, rated.rules, feed, income, key, now)

@@ -20,7 +20,7 @@ from ledger.fare_entries import closing_draft, feed_name, rated_drafts, unpriced
 from ledger.fares.book import NoFares
 from ledger.fares.position import Position, Rated, looks_back, rate, settle
 from ledger.fares.rates import UnknownPlace
-from ledger.fares.taps import FareTap, fare_tap
+from ledger.fares.taps import FareTap, fare_tap, place_of
 from ledger.fares.words import Rule
 from ledger.histories import Rider, Riders
 from ledger.ledger import Ledger
@@ -80,7 +80,10 @@ class Pricing:
             return self._unpriced(arrival, key)
         self._riders.passed(tap, self._received_at)
         feed = feed_name(book, fare.at)
-        ride, *adjustments = rated_drafts(tap, arrival.hash, rated, fare.at, feed, key, self._now)
+        route = place_of(tap.station, tap.gate, fare.at, book).route
+        ride, *adjustments = rated_drafts(
+            tap, arrival.hash, rated, fare.at, feed, key, self._now, route
+        )
         rule = ride.facts["rule"]
         number = self._append(ride, adjustments)
         return number, Charge(rated.charge.amount, rule["code"], rule["words"])

@@ -13,11 +13,12 @@ from sqlalchemy import text
 
 from ledger.answers import Accepted
 from ledger.fares.book import FareBook, NoFares
-from ledger.fares.gtfs import feed_files
+from ledger.fares.gtfs import feed_files, import_feed
 from ledger.fares.problems import FeedRefused
 from ledger.fares_cli import fares
 from ledger.feeds import FeedDamaged, FeedTooEarly, activate, feed_rows
 from ledger.ledger import Ledger
+from ledger.rollups import check_roll_ups
 from models.database import reading, writing
 from models.money import Money
 from tests.fares_days import OWN, feed_directory
@@ -64,6 +65,23 @@ def test_a_feed_is_in_force_from_half_past_four_of_its_day_and_the_flat_fare_bef
     assert charged(town, account) == (Money(200, "EUR"), "leg_from")
     town.clock.forward(60)
     assert charged(town, account) == (Money(150, "EUR"), "leg_from")
+
+
+def test_takings_are_counted_by_the_line_a_gate_belongs_to(town: Town, tmp_path: Path) -> None:
+    places = "station_id,gate_id,stop_id,network_id,route_id\nalder,,a1,metro,\nsouth,,a1,bus,B\n"
+    put_in_force(town, write_feed(tmp_path / "new", fare_stations=places), TODAY)
+    town.clock.now = NOON + timedelta(days=1)
+    charged(town, town.account())
+    with reading(town.ledger.engine) as session:
+        rows = session.execute(text("SELECT route, minor FROM taking WHERE kind = 'ride'")).all()
+        check_roll_ups(session)
+    assert [tuple(row) for row in rows] == [("B", 150)]
+
+
+def test_a_line_of_another_network_is_refused(tmp_path: Path) -> None:
+    places = "station_id,gate_id,stop_id,network_id,route_id\nsouth,,a1,bus,M\n"
+    with pytest.raises(FeedRefused, match=r'route_id "M": expected .* with the network bus'):
+        import_feed(write_feed(tmp_path / "new", fare_stations=places), TODAY)
 
 
 def test_a_feed_replaces_another_of_the_same_day_and_earlier_ones_are_kept(

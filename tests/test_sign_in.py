@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-import pyotp
 import pytest
 from sqlmodel import select
 
@@ -19,7 +18,6 @@ from models.access.attempts import (
     begin_attempt,
     network_of,
 )
-from models.access.sign_in import SignInRefused, sign_in
 from models.access.staff import (
     NewStaff,
     StaffRegister,
@@ -31,12 +29,7 @@ from models.tables.access import (
     SignInFailures,
 )
 from tests.desk import PASSWORD, Desk
-
-NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-STEP = timedelta(seconds=30)
-HERE, ELSEWHERE, NEW_PLACE = "192.0.2.7", "203.0.113.9", "198.51.100.4"
-KEY = bytes(range(32))
-WRONG = "wrong but long enough"
+from tests.signing_in import ELSEWHERE, HERE, KEY, NEW_PLACE, NOW, STEP, fail, may_sign_in
 
 
 @pytest.fixture
@@ -56,26 +49,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
     desk.close()
-
-
-def code(member: NewStaff, at: datetime) -> str:
-    return pyotp.TOTP(member.totp_secret).at(at)
-
-
-def fail(
-    register: StaffRegister, where: str, at: datetime, times: int = 1, name: str = "mei"
-) -> None:
-    for _ in range(times):
-        with pytest.raises(SignInRefused):
-            sign_in(register, name, WRONG, "000000", where, at)
-
-
-def may_sign_in(register: StaffRegister, member: NewStaff, where: str, at: datetime) -> bool:
-    try:
-        sign_in(register, member.name, PASSWORD, code(member, at), where, at)
-    except SignInRefused:
-        return False
-    return True
 
 
 def test_each_further_failure_doubles_the_wait_up_to_an_hour(register: StaffRegister) -> None:

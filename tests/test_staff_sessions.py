@@ -24,7 +24,7 @@ from models.access.invitations import (
     reset_staff,
 )
 from models.access.sessions import CONFIRMED_FOR, IDLE_MAX, LIFETIME_MAX
-from models.access.sign_in import SignInRefused, confirm, sign_in
+from models.access.sign_in import SignInRefused, confirm
 from models.access.staff import (
     NewStaff,
     StaffError,
@@ -42,12 +42,7 @@ from models.tables.access import (
 )
 from tests.desk import PASSWORD, Desk, post
 from tests.desk import sign_in as sign_in_page
-
-NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-STEP = timedelta(seconds=30)
-HERE, ELSEWHERE, NEW_PLACE = "192.0.2.7", "203.0.113.9", "198.51.100.4"
-KEY = bytes(range(32))
-WRONG = "wrong but long enough"
+from tests.signing_in import HERE, KEY, NOW, STEP, WRONG, code
 
 
 @pytest.fixture
@@ -67,26 +62,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
     desk.close()
-
-
-def code(member: NewStaff, at: datetime) -> str:
-    return pyotp.TOTP(member.totp_secret).at(at)
-
-
-def fail(
-    register: StaffRegister, where: str, at: datetime, times: int = 1, name: str = "mei"
-) -> None:
-    for _ in range(times):
-        with pytest.raises(SignInRefused):
-            sign_in(register, name, WRONG, "000000", where, at)
-
-
-def may_sign_in(register: StaffRegister, member: NewStaff, where: str, at: datetime) -> bool:
-    try:
-        sign_in(register, member.name, PASSWORD, code(member, at), where, at)
-    except SignInRefused:
-        return False
-    return True
 
 
 def is_signed_in(client: FlaskClient) -> bool:

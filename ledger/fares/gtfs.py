@@ -96,7 +96,7 @@ def read_tables(files: FeedFiles, effective: date) -> FareTables:
     categories = read_categories(feed)
     timeframes = gtfs_times.read_timeframes(feed)
     rules = gtfs_rules.read_rules(feed, areas, stops, networks, categories, timeframes)
-    own = ownfiles.read_own(feed, rules, stops, networks, categories)
+    own = ownfiles.read_own(feed, rules, stops, networks, route_networks, categories)
     feed.problems.refuse_if_any(files.name)
     return FareTables(
         name=files.name,

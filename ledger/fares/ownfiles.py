@@ -58,6 +58,7 @@ def read_own(
     rules: Rules,
     stops: Mapping[str, Stop],
     networks: Collection[str],
+    route_networks: Mapping[str, str],
     categories: Mapping[str, Category],
 ) -> Own:
     """Read and check the operator's own files."""
@@ -66,7 +67,7 @@ def read_own(
         products=products,
         caps=tuple(read_caps(feed, rules.currency, networks, categories)),
         policies=read_policies(feed, rules, products, networks),
-        places=read_places(feed, stops, networks),
+        places=read_places(feed, stops, networks, route_networks),
     )
 
 
@@ -221,12 +222,17 @@ def _check_tap_on(
 
 
 def read_places(
-    feed: FeedReader, stops: Mapping[str, Stop], networks: Collection[str]
+    feed: FeedReader,
+    stops: Mapping[str, Stop],
+    networks: Collection[str],
+    route_networks: Mapping[str, str],
 ) -> dict[tuple[str, str], Place]:
-    """The stop and network of each (station, gate); an empty gate is all others there."""
+    """The stop, network and line of each (station, gate); an empty gate is all others there."""
     places = {}
     for row in feed.keyed("fare_stations.txt", "station_id", "gate_id"):
         stop = row.required_ref("stop_id", stops, "stops.txt")
         network = row.required_ref("network_id", networks, "routes.txt or networks.txt")
-        places[row.required("station_id"), row.text("gate_id")] = Place(stop, network)
+        lines = {route for route, its in route_networks.items() if its == network}
+        route = row.ref("route_id", lines, f"routes.txt with the network {network}")
+        places[row.required("station_id"), row.text("gate_id")] = Place(stop, network, route)
     return places

@@ -159,10 +159,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A row of fare_stations.txt: which stop and network a station's gate stands for."""
+    """A row of fare_stations.txt: which stop and network a station's gate stands for.
+
+    ``route`` is the line, where the gate belongs to one; fares do not ask for it.
+    """
 
     stop: str
     network: str
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
