@@ -86,11 +86,12 @@ def first_free_day(session: Session, zone: ZoneInfo) -> date:
     return date.fromordinal(service_day(newest, zone) + 1)
 
 
+_NEWEST = select(func.coalesce(func.max(col(FeedRow.number)), 0))
+
+
 def newest_number(session: Session) -> int:
     """The number of the newest feed, 0 where there is none."""
-    return int(
-        session.execute(select(func.coalesce(func.max(col(FeedRow.number)), 0))).scalar_one()
-    )
+    return int(session.execute(_NEWEST).scalar_one())
 
 
 def feed_rows(session: Session) -> Sequence[FeedRow]:

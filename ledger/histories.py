@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
 from ledger.fares.book import FareBook
@@ -25,7 +25,7 @@ from ledger.fares.position import Position
 from ledger.fares.taps import LATE_AFTER, Concession, FareTap, place_of
 from ledger.inforce import FaresInForce, Recalled
 from ledger.store import table
-from models.bulk import among, change_rows, insert_rows
+from models.bulk import Prepared, among, change_rows, insert_rows
 from models.tables.ledger import AccountCategoryRow, AccountRow, FareStateRow, PassageRow
 from models.wire.tap import Tap
 from models.wire.times import format_utc
@@ -36,6 +36,20 @@ DAYS_BEFORE_USUAL = 36  # and four weeks of trips say which one is usual
 _PASSAGE = (
     "account_id", "at", "tap_id", "gate", "station", "direction", "received_at", "version",
 )  # fmt: skip
+
+
+_state, _account = table(FareStateRow), table(AccountRow)
+_HOLD = Prepared(
+    lambda one_of: (
+        select(_state)
+        .join(_account, _account.c.account_id == _state.c.account_id)
+        .where(
+            one_of(_state.c.account_id, "accounts"), _account.c.currency == bindparam("currency")
+        )
+        .order_by(_state.c.account_id)
+        .with_for_update(of=_state)
+    )
+)
 
 
 @dataclass(slots=True)
@@ -83,17 +97,7 @@ class Riders:
 
     def _hold(self, accounts: list[str], currency: str) -> Iterable[Any]:
         """The riders' rows, locked in the order of ids so that two batches do not deadlock."""
-        state, account = table(FareStateRow), table(AccountRow)
-        query = (
-            select(state)
-            .join(account, account.c.account_id == state.c.account_id)
-            .where(
-                among(self._session, state.c.account_id, accounts), account.c.currency == currency
-            )
-            .order_by(state.c.account_id)
-            .with_for_update(of=state)
-        )
-        return self._session.execute(query).all()
+        return _HOLD.run(self._session, accounts=accounts, currency=currency).all()
 
     def _add(self, row: Any, history: History, since: datetime) -> None:
         position = Position(history, row.held_minor, row.closes_at, row.as_of)

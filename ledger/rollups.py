@@ -74,9 +74,12 @@ def find_zone(name: str) -> ZoneInfo:
         raise ZoneUnknown(f"{name!r} is no time zone; write it like Asia/Shanghai") from error
 
 
+_ZONE = select(col(BooksRow.zone))
+
+
 def books_zone(session: Session) -> ZoneInfo:
     """The time zone the books count their days in."""
-    return find_zone(session.execute(select(col(BooksRow.zone))).scalar_one())
+    return find_zone(session.execute(_ZONE).scalar_one())
 
 
 @lru_cache(maxsize=4096)  # a batch has one recorded_at, and its taps few minutes

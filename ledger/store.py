@@ -70,6 +70,13 @@ _POSTING = ("entry_seq", "line", "account", "account_id", "minor", "currency")
 _NODE = ("level", "position", "hash")
 
 
+_HEAD = (
+    select(col(EntryRow.seq), col(EntryRow.leaf_hash), col(EntryRow.recorded_at))
+    .order_by(col(EntryRow.seq).desc())
+    .limit(1)
+)
+
+
 class LogWriter:
     """Appends to the log within the write transaction of ``session``."""
 
@@ -77,11 +84,7 @@ class LogWriter:
         self._session = session
         if is_postgres(session.connection()):
             lock(session, LOG_LOCK)
-        head = session.execute(
-            select(col(EntryRow.seq), col(EntryRow.leaf_hash), col(EntryRow.recorded_at))
-            .order_by(col(EntryRow.seq).desc())
-            .limit(1)
-        ).first()
+        head = session.execute(_HEAD).first()
         size = head.seq + 1 if head else 0
         refuse_shorter_log(session, size)
         self._prev: bytes = head.leaf_hash if head else FIRST_PREV

@@ -7,7 +7,7 @@ driver; on PostgreSQL all rows travel as one JSON text.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import orjson
@@ -17,8 +17,11 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     LargeBinary,
+    Result,
+    Select,
     Table,
     any_,
+    bindparam,
     func,
     literal,
     select,
@@ -26,6 +29,8 @@ from sqlalchemy import (
 from sqlmodel import Session
 
 from models.database import is_postgres
+
+OneOf = Callable[[Any, str], ColumnElement[bool]]
 
 
 def insert_rows(
@@ -118,6 +123,37 @@ def among(session: Session, column: Any, values: Sequence[Any]) -> ColumnElement
     ``column.in_(values)`` would write and parse a statement with a mark for each of them.
     """
     if is_postgres(session.connection()):
-        return cast("ColumnElement[bool]", column == any_(literal(values, ARRAY(column.type))))
-    listed = func.json_each(json.dumps(values)).table_valued("value")
+        return _among(column, True, literal(values, ARRAY(column.type)))
+    return _among(column, False, json.dumps(values))
+
+
+class Prepared:
+    """A statement made once for both databases, for what every request of a gate runs.
+
+    Making such a statement anew costs more than running it. ``build(one_of)`` makes it;
+    ``one_of(column, name)`` is the condition that ``column`` is one of the values that are
+    handed over under ``name`` when it is run.
+    """
+
+    def __init__(self, build: Callable[[OneOf], Select[Any]]) -> None:
+        self._postgres = build(lambda column, name: _among(
+            column, True, bindparam(name, type_=ARRAY(column.type))
+        ))  # fmt: skip
+        self._sqlite = build(lambda column, name: _among(column, False, bindparam(name)))
+
+    def run(self, session: Session, **values: Any) -> Result[Any]:
+        """Run it; lists are what the conditions ``one_of`` are about."""
+        if is_postgres(session.connection()):
+            return session.execute(self._postgres, values)
+        sent = {
+            name: json.dumps(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return session.execute(self._sqlite, sent)
+
+
+def _among(column: Any, postgres: bool, values: Any) -> ColumnElement[bool]:
+    if postgres:
+        return cast("ColumnElement[bool]", column == any_(values))
+    listed = func.json_each(values).table_valued("value")
     return cast("ColumnElement[bool]", column.in_(select(listed.c.value)))
