@@ -6,10 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, sync_playwright
 
 from facefare import photographs
@@ -67,6 +69,34 @@ def read_rgb(path: Path) -> Frame:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     assert picture is not None, f"{path} cannot be read"
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+_AS_SHIPPED = PasswordHasher.__init__
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hundreds of members of staff sign in: a tenth of a second for each is the machine's minute.
+
+    Only what the product hashes with argon2's defaults becomes cheap, and only here.
+    """
+    patch = pytest.MonkeyPatch()
+    patch.setattr(PasswordHasher, "__init__", _hasher)
+    yield
+    patch.undo()
+
+
+def _hasher(self: PasswordHasher, *arguments: Any, **settings: Any) -> None:
+    if arguments or settings:
+        _AS_SHIPPED(self, *arguments, **settings)
+    else:
+        _AS_SHIPPED(self, time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture
+def passwords_as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of how long a password takes."""
+    monkeypatch.setattr(PasswordHasher, "__init__", _AS_SHIPPED)
 
 
 @pytest.fixture(scope="session")
