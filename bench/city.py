@@ -89,13 +89,16 @@ class Gate:
         body = json.dumps({"taps": taps}).encode()
         bound = Request("POST", _PATH, body)
         token = issue_gate_token(self.key, self.name, "ledger", bound, datetime.now(UTC))
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
         response = client.post(_PATH, content=body, headers=headers)
         answers = response.raise_for_status().json()["answers"]
         assert all(answer["status"] == "accepted" for answer in answers), answers[0]
 
     def charge_each(self, url: str, batches: Sequence[Sequence[str]]) -> None:
-        """Send one batch after another over one connection."""
+        """Send one batch after another, each over a connection of its own, as a proxy does.
+
+        So each goes to the worker that is free first.
+        """
         with httpx.Client(base_url=url, timeout=60) as client:
             for batch in batches:
                 self._charge(client, batch)

@@ -1,9 +1,10 @@
 """Charge taps: each exactly once, none spoiled by its neighbours.
 
     arrivals.py    read a batch and check its signatures, before any lock is taken
+    foresight.py   what its taps will cost, as far as that can be said without the lock
     recorded.py    what was recorded of its taps before
     deciding.py    what becomes of each tap
-    pricing.py     what it costs the rider (histories.py, fares/position.py, fare_entries.py)
+    pricing.py     what it costs the rider (histories.py, priced.py)
     saving.py      write it all
 
 One transaction decides about every tap of a batch and writes what became of it; batches
@@ -19,7 +20,8 @@ and finds the earlier.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,13 +32,16 @@ from ledger.accounts import account_keys
 from ledger.answers import Answer
 from ledger.arrivals import ReadTap, Unreadable, read_tap
 from ledger.deciding import Decisions
+from ledger.foresight import Foreseen, foresee
+from ledger.histories import earliest_taps
 from ledger.ledger import Ledger
-from ledger.pricing import Pricing, earliest_taps
+from ledger.pricing import Pricing
 from ledger.saving import save_decisions
 from ledger.sequencer import accept_into
 from models.access.gates import RegisteredGate
 from models.database import is_postgres, sharing
 from models.errors import FacefareError
+from models.wire.times import format_utc, parse_utc
 
 TAPS_MAX = 512
 TAPS_TOGETHER_MAX = 64
@@ -55,15 +60,21 @@ class BatchRefused(FacefareError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What an authenticated gate sent in one request, its signatures checked."""
+    """What an authenticated gate sent in one request: checked, and priced as far as foreseen.
+
+    ``keys`` are those of the taps' accounts that have one.
+    """
 
     gate: str
+    received_at: datetime
     arrivals: Sequence[ReadTap | Unreadable]
+    keys: Mapping[str, bytes]
+    foreseen: Foreseen
 
     @property
     def taps(self) -> list[ReadTap]:
         """Those of the arrivals that are taps."""
-        return [arrival for arrival in self.arrivals if isinstance(arrival, ReadTap)]
+        return _taps(self.arrivals)
 
 
 def charge_taps(
@@ -74,11 +85,11 @@ def charge_taps(
     Raises ``BatchRefused`` for none or more than 512 of them. All other trouble is an
     answer of its tap. When this returns, the answers survive a power failure.
     """
-    (answers,) = charge_batches(ledger, [read_batch(gate, signed_taps, find_gate)])
+    (answers,) = charge_batches(ledger, [read_batch(ledger, gate, signed_taps, find_gate)])
     return answers
 
 
-def read_batch(gate: str, signed_taps: Sequence[str], find_gate: FindGate) -> Batch:
+def read_batch(ledger: Ledger, gate: str, signed_taps: Sequence[str], find_gate: FindGate) -> Batch:
     """Check what the authenticated ``gate`` sent, before anyone waits for a lock.
 
     Raises ``BatchRefused`` for no taps or more than 512.
@@ -86,17 +97,23 @@ def read_batch(gate: str, signed_taps: Sequence[str], find_gate: FindGate) -> Ba
     if not 1 <= len(signed_taps) <= TAPS_MAX:
         raise BatchRefused(f"send 1 to {TAPS_MAX} taps at a time, not {len(signed_taps)}")
     registered = find_gate(gate)
-    return Batch(gate, [read_tap(signed, gate, registered) for signed in signed_taps])
+    received_at = parse_utc(format_utc(ledger.clock()))
+    arrivals = [read_tap(signed, gate, registered) for signed in signed_taps]
+    taps = _taps(arrivals)
+    keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
+    foreseen = foresee(ledger, taps, keys, received_at)
+    return Batch(gate, received_at, arrivals, keys, foreseen)
+
+
+def _taps(arrivals: Sequence[ReadTap | Unreadable]) -> list[ReadTap]:
+    return [arrival for arrival in arrivals if isinstance(arrival, ReadTap)]
 
 
 def charge_batches(ledger: Ledger, batches: Sequence[Batch]) -> list[list[Answer]]:
     """Charge several batches in one transaction, as ``charge_taps`` does; their answers."""
-    taps = [tap for batch in batches for tap in batch.taps]
-    keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
-    earliest = earliest_taps(taps, keys)
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
-            return _decide(ledger, batches, taps, keys, earliest)
+            return _decide(ledger, batches)
         except IntegrityError:
             # Another gate recorded one of these ids meanwhile; now it can be seen.
             if attempt == ATTEMPTS_MAX:
@@ -104,20 +121,18 @@ def charge_batches(ledger: Ledger, batches: Sequence[Batch]) -> list[list[Answer
     raise AssertionError("unreachable")
 
 
-def _decide(
-    ledger: Ledger,
-    batches: Sequence[Batch],
-    taps: Sequence[ReadTap],
-    keys: dict[str, bytes],
-    earliest: dict[str, datetime],
-) -> list[list[Answer]]:
+def _decide(ledger: Ledger, batches: Sequence[Batch]) -> list[list[Answer]]:
+    taps = [tap for batch in batches for tap in batch.taps]
+    keys = ChainMap(*[dict(batch.keys) for batch in batches])
+    foreseen = ChainMap(*[dict(batch.foreseen) for batch in batches])
+    earliest = earliest_taps(taps, keys)
     with sharing(ledger.engine) as session:
         _lock_gates(session, {batch.gate for batch in batches})
         log = accept_into(session, ledger.clock())
-        pricing = Pricing(ledger, session, log, earliest, keys)
-        decisions = Decisions(session, taps, pricing, log.recorded_at)
+        pricing = Pricing(ledger, session, log, earliest, keys, foreseen)
+        decisions = Decisions(session, taps, pricing)
         answers = [
-            [decisions.decide(arrival, batch.gate) for arrival in batch.arrivals]
+            [decisions.decide(arrival, batch.gate, batch.received_at) for arrival in batch.arrivals]
             for batch in batches
         ]
         log.save()

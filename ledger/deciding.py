@@ -8,7 +8,7 @@ whose account was not open is charged when it comes again and the account is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 
 from sqlmodel import Session
 
@@ -47,11 +47,9 @@ class Decisions:
     each with the gate that sent it and how often it came.
     """
 
-    def __init__(
-        self, session: Session, taps: Sequence[ReadTap], pricing: Pricing, now: Any
-    ) -> None:
+    def __init__(self, session: Session, taps: Sequence[ReadTap], pricing: Pricing) -> None:
         ids = [arrival.tap.tap_id for arrival in taps]
-        self._pricing, self._received_at = pricing, format_utc(now)
+        self._pricing = pricing
         self._rows = recorded_taps(session, ids)
         self._entry_ids = used_ids(session, ids)
         self._known = neighbours(session, taps)
@@ -59,8 +57,8 @@ class Decisions:
         self.late: list[Row] = []
         self.refused: dict[str, tuple[str, Refused, int]] = {}
 
-    def decide(self, arrival: ReadTap | Unreadable, gate: str) -> Answer:
-        """What becomes of one arrival from ``gate``."""
+    def decide(self, arrival: ReadTap | Unreadable, gate: str, received_at: datetime) -> Answer:
+        """What becomes of one arrival that ``gate`` sent and that came at ``received_at``."""
         if isinstance(arrival, Unreadable):
             return self._refuse(gate, arrival.hash, arrival.answer)
         tap_id = arrival.tap.tap_id
@@ -68,14 +66,14 @@ class Decisions:
         if earlier is None:
             if tap_id in self._entry_ids:
                 return self._refuse(gate, arrival.hash, Refused(tap_id, _CONFLICT))
-            return self._decide_new(arrival)
+            return self._decide_new(arrival, received_at)
         if earlier["hash"] != arrival.hash:
             return self._refuse(gate, arrival.hash, Refused(tap_id, _CONFLICT))
         if earlier["outcome"] != "refused":
             return replay_answer(earlier["answer"], tap_id, earlier["entry_seq"])
-        return self._decide_late(arrival, earlier)
+        return self._decide_late(arrival, earlier, received_at)
 
-    def _decide_new(self, arrival: ReadTap) -> Answer:
+    def _decide_new(self, arrival: ReadTap, received_at: datetime) -> Answer:
         tap = arrival.tap
         link = arrival.link
         known = self._known[tap.gate]
@@ -93,29 +91,29 @@ class Decisions:
             "outcome": "quarantined",
             "entry_seq": None,
             "account_id": tap.account if there else None,
-            "received_at": self._received_at,
+            "received_at": format_utc(received_at),
         }
         self._rows[tap.tap_id] = row
         self.new.append(row)
         if verdict.state != "fork":
             known[tap.seq] = link
-            return self._charge(arrival, row)
+            return self._charge(arrival, row, received_at)
         title = "This tap contradicts the gate's own record"
         kept = Quarantined(tap.tap_id, problem("tap-fork", title, verdict.words, status=409))
         row["answer"] = keep_answer(kept)
         return kept
 
-    def _decide_late(self, arrival: ReadTap, row: Row) -> Answer:
+    def _decide_late(self, arrival: ReadTap, row: Row, received_at: datetime) -> Answer:
         """A well-signed tap is only refused for its account, and that may be opened late."""
-        answer = self._charge(arrival, row)
+        answer = self._charge(arrival, row, received_at)
         if isinstance(answer, Accepted):
             row |= {"account_id": arrival.tap.account, "signed": arrival.signed}
             self.late.append({"late": arrival.tap.tap_id, **row})
         return answer
 
-    def _charge(self, arrival: ReadTap, row: Row) -> Answer:
+    def _charge(self, arrival: ReadTap, row: Row, received_at: datetime) -> Answer:
         tap_id = arrival.tap.tap_id
-        charged = self._pricing.charge(arrival)
+        charged = self._pricing.charge(arrival, received_at)
         answer: Accepted | Refused
         if charged is None:
             row["outcome"] = "refused"

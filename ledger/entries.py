@@ -28,7 +28,7 @@ from typing import Any
 import orjson
 
 from ledger.kinds import KINDS
-from ledger.postings import Posting
+from ledger.postings import Posting, check_balanced
 from models.errors import FacefareError
 from models.money import Money
 from models.wire.times import format_utc
@@ -76,6 +76,30 @@ class Draft:
 def commitment(key: bytes, entry_id: str) -> str:
     """HMAC-SHA256 of the entry's id under a key that can be erased; hex."""
     return hmac.digest(key, entry_id.encode(), "sha256").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A checked draft, ready for its number: the entry's ``contents`` and what stands beside."""
+
+    contents: Mapping[str, Any]
+    account_id: str | None
+    made_by: str | None
+
+    @property
+    def entry_id(self) -> str:
+        """The entry's id."""
+        entry_id: str = self.contents["id"]
+        return entry_id
+
+
+def compose(draft: Draft) -> Composed:
+    """Check a draft and write it out, all but its place in the log.
+
+    Raises ``Unbalanced`` for postings that do not sum to zero, and what ``contents`` raises.
+    """
+    check_balanced(draft.postings)
+    return Composed(contents(draft), draft.account_id, draft.made_by)
 
 
 def contents(draft: Draft) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
+from ledger.arrivals import ReadTap
 from ledger.fares.book import FareBook
 from ledger.fares.calendars import day_starts, service_day, week_of
 from ledger.fares.history import History
@@ -62,6 +63,16 @@ class Rider:
     since: datetime
 
 
+def earliest_taps(taps: Iterable[ReadTap], keys: Mapping[str, bytes]) -> dict[str, datetime]:
+    """The first moment that each rider who has a key is to be priced at."""
+    earliest: dict[str, datetime] = {}
+    for arrival in taps:
+        account, moment = arrival.tap.account, arrival.tap.moment
+        if account in keys:
+            earliest[account] = min(moment, earliest.get(account, moment))
+    return earliest
+
+
 class Riders:
     """The riders of one transaction."""
 
@@ -89,7 +100,9 @@ class Riders:
             if found is None or found.since > since or found.version > row.version:
                 unknown[row.account_id] = row, since
             elif found.version == row.version:
-                self._add(row, found.history, found.since)
+                self._riders[row.account_id] = Rider(
+                    row.account_id, row.version, found.position, found.since
+                )
             else:
                 behind[row.account_id] = row, found
         self._catch_up(behind, unknown)
@@ -226,7 +239,7 @@ class Riders:
     def remember(self) -> None:
         """After the commit: keep the histories for the next batch."""
         self._fares.remember(
-            (rider.account_id, Recalled(rider.version, rider.since, rider.position.history))
+            (rider.account_id, Recalled(rider.version, rider.since, rider.position))
             for rider in self._riders.values()
         )
 

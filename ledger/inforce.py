@@ -20,21 +20,28 @@ from sqlmodel import Session
 from ledger.fares.book import FareBook
 from ledger.fares.flat import flat_tables
 from ledger.fares.history import History
+from ledger.fares.position import Position
 from ledger.fares.tables import FareTables
 from ledger.feeds import feed_rows, newest_number, tables_of
 from models.settings import Settings
 
-RIDERS_MAX = 4096
 TAPS_MAX = 200  # a longer history is read anew, and shorter, the next time
+TAPS_KEPT_MAX = 50_000
+"""Of all riders together, those seen last: about 70 MB (1.4 kB a tap on CPython 3.11)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A rider's history from the moment ``since`` on, as of a ``version`` of the rider's fares."""
+    """A rider's fares as of a ``version`` of them, the history from the moment ``since`` on."""
 
     version: int
     since: datetime
-    history: History
+    position: Position
+
+    @property
+    def history(self) -> History:
+        """The taps so far."""
+        return self.position.history
 
 
 class FaresInForce:
@@ -47,6 +54,7 @@ class FaresInForce:
         self._book: FareBook | None = None
         self._tables: dict[int, FareTables] = {}
         self._riders: OrderedDict[str, Recalled] = OrderedDict()
+        self._taps_kept = 0
 
     def book(self, session: Session) -> FareBook:
         """The book of all feeds the transaction sees, with the flat fare before the first."""
@@ -55,6 +63,7 @@ class FaresInForce:
             if self._book is None or number != self._number:
                 self._book, self._number = self._read(session), number
                 self._riders.clear()
+                self._taps_kept = 0
             return self._book
 
     def _read(self, session: Session) -> FareBook:
@@ -78,16 +87,25 @@ class FaresInForce:
     def forget(self, account_id: str) -> None:
         """Keep nothing of this rider."""
         with self._lock:
-            self._riders.pop(account_id, None)
+            self._drop(account_id)
 
     def remember(self, riders: Iterable[tuple[str, Recalled]]) -> None:
-        """Keep histories; to be called once the transaction that made them has committed."""
+        """Keep what transactions found or, once they have committed, made of riders' fares."""
         with self._lock:
             for account_id, recalled in riders:
-                if recalled.history.book is not self._book or len(recalled.history.taps) > TAPS_MAX:
-                    self._riders.pop(account_id, None)
-                    continue
-                self._riders[account_id] = recalled
-                self._riders.move_to_end(account_id)
-            while len(self._riders) > RIDERS_MAX:
-                self._riders.popitem(last=False)
+                self._drop(account_id)
+                taps = len(recalled.history.taps)
+                if recalled.history.book is self._book and taps <= TAPS_MAX:
+                    self._riders[account_id] = recalled
+                    self._taps_kept += _kept(recalled)
+            while self._taps_kept > TAPS_KEPT_MAX:
+                self._drop(next(iter(self._riders)))
+
+    def _drop(self, account_id: str) -> None:
+        dropped = self._riders.pop(account_id, None)
+        if dropped is not None:
+            self._taps_kept -= _kept(dropped)
+
+
+def _kept(recalled: Recalled) -> int:
+    return 1 + len(recalled.history.taps)  # a rider without taps takes room too

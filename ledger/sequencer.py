@@ -27,9 +27,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
-from ledger.entries import Draft, contents
+from ledger.entries import Composed, Draft, compose
 from ledger.ledger import Ledger
-from ledger.postings import check_balanced
 from ledger.rollback import refuse_shorter_log
 from ledger.store import LOG_LOCK, LogWriter, table
 from models.bulk import insert_rows
@@ -65,12 +64,15 @@ class Inbox:
         self._rows: list[tuple[Any, ...]] = []
 
     def append(self, draft: Draft) -> None:
-        """Accept ``draft``; ``save`` writes it. Raises ``Unbalanced`` as ``LogWriter`` does."""
-        check_balanced(draft.postings)
-        text = orjson.dumps(contents(draft)).decode()
+        """Accept ``draft``; ``save`` writes it. Raises what ``compose`` raises."""
+        self.add(compose(draft))
+
+    def add(self, entry: Composed) -> None:
+        """Accept an entry that was composed before, as ``append`` does."""
+        text = orjson.dumps(entry.contents).decode()
         self._rows.append(
-            (draft.entry_id, self._accepted_at, len(self._rows), text, draft.account_id,
-             draft.made_by)
+            (entry.entry_id, self._accepted_at, len(self._rows), text, entry.account_id,
+             entry.made_by)
         )  # fmt: skip
 
     def save(self) -> None:

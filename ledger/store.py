@@ -23,16 +23,17 @@ from sqlmodel import Session, SQLModel, col
 
 from ledger.entries import (
     FIRST_PREV,
+    Composed,
     Draft,
     EntryUnreadable,
-    contents,
+    compose,
     decode,
     encode,
     place,
     searchable,
 )
 from ledger.nodes import KEPT_LEVELS, frontier_at, nodes_to_keep
-from ledger.postings import RIDER, check_balanced
+from ledger.postings import RIDER
 from ledger.rollback import refuse_shorter_log
 from ledger.rollups import roll_up
 from models.bulk import change_rows, insert_rows
@@ -103,10 +104,13 @@ class LogWriter:
     def append(self, draft: Draft) -> int:
         """Give ``draft`` the next number and return it; ``save`` writes it.
 
-        Raises ``Unbalanced`` for postings that do not sum to zero; nothing is kept then.
+        Raises what ``compose`` raises; nothing is kept then.
         """
-        check_balanced(draft.postings)
-        return self._number(contents(draft), draft.account_id, draft.made_by)
+        return self.add(compose(draft))
+
+    def add(self, entry: Composed) -> int:
+        """Give an entry that was composed before the next number, as ``append`` does."""
+        return self._number(entry.contents, entry.account_id, entry.made_by)
 
     def replay(self, body: bytes) -> int:
         """Add an entry that was recorded elsewhere, byte for byte; return its number.

@@ -20,7 +20,7 @@ import ledger.fares.caps
 import ledger.fares.position
 import ledger.given_back
 import ledger.ledger
-import ledger.pricing
+import ledger.priced
 import ledger.processors.outbox
 import ledger.processors.settling
 import ledger.reconcile.importing
@@ -259,12 +259,12 @@ def caps_count_taps_as_they_arrive(patch: pytest.MonkeyPatch) -> None:
 
 def late_taps_are_not_rated_again(patch: pytest.MonkeyPatch) -> None:
     """A tap adds its own part and nothing that was charged before is put right."""
-    plain = ledger.pricing.rated_drafts
+    plain = ledger.priced.rated_drafts
 
     def only_the_ride(*facts: Any) -> Any:
         yield next(plain(*facts))
 
-    patch.setattr(ledger.pricing, "rated_drafts", only_the_ride)
+    patch.setattr(ledger.priced, "rated_drafts", only_the_ride)
 
 
 def old_journeys_cost_what_the_new_feed_says(patch: pytest.MonkeyPatch) -> None:

@@ -76,11 +76,14 @@ def test_batches_of_several_gates_in_one_transaction_are_answered_as_if_alone(to
     first = here.next_tap(account)
     signed = here.sign(first)
     batches = [
-        read_batch("here", [signed, "nonsense", here.tap(account, seq=9)], gates.get),
+        read_batch(town.ledger, "here", [signed, "nonsense", here.tap(account, seq=9)], gates.get),
         read_batch(
-            "there", [there.tap(account, tap_id=first.tap_id), there.tap(account)], gates.get
+            town.ledger,
+            "there",
+            [there.tap(account, tap_id=first.tap_id), there.tap(account)],
+            gates.get,
         ),
-        read_batch("here", [signed], gates.get),
+        read_batch(town.ledger, "here", [signed], gates.get),
     ]
     mine, theirs, replayed = charge_batches(town.ledger, batches)
     assert [type(answer) for answer in mine] == [Accepted, Refused, Accepted]

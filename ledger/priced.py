@@ -1,0 +1,59 @@
+"""What one tap does to its rider's fares and to the log: pure, so it can be worked out ahead.
+
+    priced = price_tap(position, arrival, book, key, received_at)
+
+The same arguments give the same answer, whether a lock is held or not.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from ledger.answers import Charge
+from ledger.arrivals import ReadTap
+from ledger.entries import Composed, compose
+from ledger.fare_entries import feed_name, rated_drafts
+from ledger.fares.book import FareBook
+from ledger.fares.position import Position, looks_back, rate
+from ledger.fares.taps import fare_tap, place_of
+
+
+class PricedTap(NamedTuple):
+    """The rider's fares ``before`` and ``after`` a tap, its ``entries`` and the gate's answer.
+
+    The first entry is the ride, the others correct what earlier taps were charged.
+    """
+
+    before: Position
+    after: Position
+    entries: tuple[Composed, ...]
+    charge: Charge
+
+
+def price_tap(
+    position: Position, arrival: ReadTap, book: FareBook, key: bytes, received_at: datetime
+) -> PricedTap:
+    """Charge a tap to a rider in whose ``position`` everything due is settled.
+
+    Raises ``UnknownPlace`` or ``NoFares``; then nothing is charged.
+    """
+    tap = arrival.tap
+    fare = fare_tap(tap, received_at, book)
+    after, rated = rate(position, fare, received_at)
+    feed = feed_name(book, fare.at)
+    route = place_of(tap.station, tap.gate, fare.at, book).route
+    drafts = list(rated_drafts(tap, arrival.hash, rated, fare.at, feed, key, received_at, route))
+    rule = drafts[0].facts["rule"]
+    charge = Charge(rated.charge.amount, rule["code"], rule["words"])
+    return PricedTap(position, after, tuple(map(compose, drafts)), charge)
+
+
+def settled(position: Position, now: datetime) -> bool:
+    """Whether no service day has closed for the rider that is still to be charged."""
+    return position.closes_at is None or position.closes_at > position.not_before(now)
+
+
+def usual_trips_matter(position: Position, now: datetime) -> bool:
+    """Whether the fares depend on the weeks that usual trips are known from."""
+    return looks_back(position.history, position.not_before(now))
