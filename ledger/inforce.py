@@ -26,8 +26,8 @@ from ledger.feeds import feed_rows, newest_number, tables_of
 from models.settings import Settings
 
 TAPS_MAX = 200  # a longer history is read anew, and shorter, the next time
-TAPS_KEPT_MAX = 50_000
-"""Of all riders together, those seen last: about 70 MB (1.4 kB a tap on CPython 3.11)."""
+TAPS_KEPT_MAX = 30_000
+"""Of all riders together, those seen last: about 40 MB (1.4 kB a tap on CPython 3.11)."""
 
 
 @dataclass(frozen=True, slots=True)
