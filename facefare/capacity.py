@@ -32,7 +32,13 @@ def limit(app: Flask, taps_max: int = TAPS_MAX) -> None:
         if request.endpoint != "ledger_api.taps":
             return None
         g.entered = room.acquire(blocking=False)
-        return None if g.entered else _later("more taps are being charged than this server can")
+        return (
+            None
+            if g.entered
+            else _later(
+                "more taps are being charged than this server can; nothing of this request was recorded"
+            )
+        )
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
@@ -44,7 +50,9 @@ def limit(app: Flask, taps_max: int = TAPS_MAX) -> None:
     @app.errorhandler(PoolTimeoutError)
     def away(_error: Exception) -> Response:
         app.logger.warning("the database is busy or away: %s", _error)
-        return _later("the database is busy or away for the moment")
+        return _later(
+            "the database is busy or away for the moment; what was recorded is not recorded twice"
+        )
 
 
 def spare_collector() -> None:
@@ -61,7 +69,7 @@ def spare_collector() -> None:
 def _later(why: str) -> Response:
     response = jsonify(
         type="about:blank", title="Try again later", status=503,
-        detail=f"{why}; nothing of this request was recorded, send it again",
+        detail=f"{why}; send it again",
     )  # fmt: skip
     response.status_code, response.mimetype = 503, "application/problem+json"
     response.headers["Retry-After"] = str(RETRY_AFTER_S)

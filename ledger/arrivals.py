@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,10 @@ from models.access.gates import RegisteredGate
 from models.wire.tap import Tap, TapRefused, check_tap, tap_hash
 
 SIGNED_TAP_CHARS_MAX = 4096
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""What a clock that lost the time shows; calendars are not asked about anything before."""
+AHEAD_MAX = timedelta(days=1)
+"""A tap from further ahead would keep new fares out until then, and could not be undone."""
 
 _UNVERIFIED: Any = {"verify_signature": False}
 
@@ -45,7 +50,9 @@ class Unreadable:
     answer: Refused
 
 
-def read_tap(signed: str, gate: str, registered: RegisteredGate | None) -> ReadTap | Unreadable:
+def read_tap(
+    signed: str, gate: str, registered: RegisteredGate | None, received_at: datetime
+) -> ReadTap | Unreadable:
     """Check one signed tap against the key and the place of the ``gate`` that sent it."""
     if len(signed) > SIGNED_TAP_CHARS_MAX or not signed.isascii():
         return _unreadable(
@@ -64,6 +71,12 @@ def read_tap(signed: str, gate: str, registered: RegisteredGate | None) -> ReadT
             signed,
             f"the tap says {tap.station}/{tap.direction}, but the gate {gate} is registered at "
             f"{registered.station}/{registered.direction}",
+        )
+    if not EARLIEST <= tap.moment <= received_at + AHEAD_MAX:
+        return _unreadable(
+            signed,
+            f"the tap says it was made at {tap.at}, more than a day ahead of this server or before "
+            "1970; set the gate's clock",
         )
     return ReadTap(tap, signed, tap_hash(signed))
 

@@ -93,7 +93,8 @@ class Careful:
                 raise LogBroken(seq, f"a column names {whose}, its bytes commit to nobody")
             return
         if whose is None:
-            self._counts["erased"] += member == "rider"
+            # A rider can be erased; who made an entry stays beside it.
+            self._counts["erased" if member == "rider" else "unproved"] += 1
             return
         key = self.riders.get(whose) if member == "rider" else self._staff_committer(whose)
         if key is None:

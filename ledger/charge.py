@@ -98,7 +98,7 @@ def read_batch(ledger: Ledger, gate: str, signed_taps: Sequence[str], find_gate:
         raise BatchRefused(f"send 1 to {TAPS_MAX} taps at a time, not {len(signed_taps)}")
     registered = find_gate(gate)
     received_at = parse_utc(format_utc(ledger.clock()))
-    arrivals = [read_tap(signed, gate, registered) for signed in signed_taps]
+    arrivals = [read_tap(signed, gate, registered, received_at) for signed in signed_taps]
     taps = _taps(arrivals)
     keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
     foreseen = foresee(ledger, taps, keys, received_at)

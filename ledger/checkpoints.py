@@ -132,14 +132,15 @@ class Health:
 
 def health(ledger: Ledger) -> Health:
     """Compare the kept checkpoint with the log: sizes, and the age of the oldest unsigned entry."""
+    try:  # before the snapshot: what is signed meanwhile is not in it
+        kept, _ = kept_checkpoint(
+            ledger.checkpoint_file, ledger.settings.origin, ledger.log_key.public_key()
+        )
+    except CheckpointRefused as error:
+        with reading(ledger.engine) as session:
+            return Health(log_size(session), None, None, 0.0, str(error))
     with reading(ledger.engine) as session:
         size = log_size(session)
-        try:
-            kept, _ = kept_checkpoint(
-                ledger.checkpoint_file, ledger.settings.origin, ledger.log_key.public_key()
-            )
-        except CheckpointRefused as error:
-            return Health(size, None, None, 0.0, str(error))
         unsigned = select(col(EntryRow.recorded_at)).where(col(EntryRow.seq) == kept.size)
         unnumbered = select(func.min(col(InboxRow.accepted_at)))
         oldest = [

@@ -1,16 +1,17 @@
 """The riders of a batch: their fares so far, read together and held while they are decided.
 
-One query finds and holds the riders' rows, so that one transaction at a time prices a rider,
-whichever gates the taps came through. What the program remembers of a rider is used as it is
-where the row's version says that it still holds, and with the passages added that other
-programs charged since; the passages of all others are read in one query more. Two weeks are
-enough to price a tap; where usual trips matter, six.
+In a transaction that writes, one query finds and holds the riders' rows, so that one at a time
+prices a rider, whichever gates the taps came through; on a snapshot they are only read. What
+the program remembers of a rider is used as it is where the row's version says that it still
+holds, and with the passages added that other programs charged since; the passages of all
+others are read in one query more. Two weeks are enough to price a tap; where usual trips
+matter, six.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -94,7 +95,10 @@ class Riders:
         self._riders: dict[str, Rider] = {}
         unknown: dict[str, tuple[Any, datetime]] = {}
         behind: dict[str, tuple[Any, Recalled]] = {}
-        for row in self._hold(list(earliest), currency):
+        rows = self._hold(list(earliest), currency)
+        for gone in earliest.keys() - {row.account_id for row in rows}:
+            fares.forget(gone)
+        for row in rows:
             since = since_of(earliest[row.account_id], self.book, DAYS_BEFORE)
             found = fares.recall(row.account_id, self.book)
             if found is None or found.since > since or found.version > row.version:
@@ -108,7 +112,7 @@ class Riders:
         self._catch_up(behind, unknown)
         self._read(unknown)
 
-    def _hold(self, accounts: list[str], currency: str) -> Iterable[Any]:
+    def _hold(self, accounts: list[str], currency: str) -> Sequence[Any]:
         """The riders' rows, locked in the order of ids so that two batches do not deadlock."""
         return _HOLD.run(self._session, accounts=accounts, currency=currency).all()
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
+from threading import RLock
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
@@ -49,7 +49,7 @@ class FaresInForce:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = Lock()
+        self._lock = RLock()  # a connection may break, and all be forgotten, while a book is read
         self._number = -1
         self._book: FareBook | None = None
         self._tables: dict[int, FareTables] = {}
@@ -83,6 +83,14 @@ class FaresInForce:
                 return None
             self._riders.move_to_end(account_id)
             return found
+
+    def forget_all(self) -> None:
+        """Keep nothing: whoever answers from now on may have another past."""
+        with self._lock:
+            self._number, self._book = -1, None
+            self._tables.clear()
+            self._riders.clear()
+            self._taps_kept = 0
 
     def forget(self, account_id: str) -> None:
         """Keep nothing of this rider."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import Engine, MetaData, event
 from sqlmodel import select
 
 from ledger.inforce import FaresInForce
@@ -95,13 +95,16 @@ class Ledger:
         except DatabaseUnusable:
             engine.dispose()
             raise
+        fares = FaresInForce(settings)
+        # A server that comes back may be another one, which lacks the newest commits.
+        event.listen(engine, "invalidate", lambda *_broken: fares.forget_all())
         opened = cls(
             engine=guarded(engine, data.checkpoint_file),
             vault=Vault(data.vault / VAULT, data.vault / MASTER_KEY),
             log_key=load_signing_key(data.keys / LOG_KEY),
             settings=settings,
             checkpoint_file=data.checkpoint_file,
-            fares=FaresInForce(settings),
+            fares=fares,
             introductions=Introductions(data.access_db),
             clock=clock,
         )

@@ -99,6 +99,10 @@ _OPERATIONS = {
             400: _problem("send 1 to 512 taps at a time, not 0", 400, "BatchRefused"),
             401: _NOT_A_GATE,
             413: _problem("What you sent is too large.", 413, "Request Entity Too Large"),
+            503: _problem(
+                "more taps are being charged than this server can; nothing of this request was "
+                "recorded; send it again", 503, "Try again later",
+            ),
         },
     ),
     "ledger_api.blocked": Operation(

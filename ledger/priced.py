@@ -25,6 +25,7 @@ class PricedTap(NamedTuple):
     The first entry is the ride, the others correct what earlier taps were charged.
     """
 
+    received_at: datetime
     before: Position
     after: Position
     entries: tuple[Composed, ...]
@@ -46,7 +47,7 @@ def price_tap(
     drafts = list(rated_drafts(tap, arrival.hash, rated, fare.at, feed, key, received_at, route))
     rule = drafts[0].facts["rule"]
     charge = Charge(rated.charge.amount, rule["code"], rule["words"])
-    return PricedTap(position, after, tuple(map(compose, drafts)), charge)
+    return PricedTap(received_at, position, after, tuple(map(compose, drafts)), charge)
 
 
 def settled(position: Position, now: datetime) -> bool:

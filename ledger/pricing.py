@@ -79,7 +79,11 @@ class Pricing:
         self, rider: Rider, arrival: ReadTap, key: bytes, received_at: datetime
     ) -> PricedTap:
         foreseen = self._foreseen.get(arrival.hash)
-        if foreseen is not None and foreseen.before is rider.position:
+        if (
+            foreseen is not None
+            and foreseen.before is rider.position
+            and foreseen.received_at == received_at
+        ):
             return foreseen
         at, book = arrival.tap.moment, self._riders.book
         if usual_trips_matter(rider.position, received_at):

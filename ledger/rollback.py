@@ -27,18 +27,22 @@ def guarded(engine: Engine, checkpoint_file: Path) -> Engine:
     return engine.execution_options(**{_OPTION: checkpoint_file})
 
 
-def refuse_shorter_log(session: Session, size: int) -> None:
-    """Raise ``CheckpointRefused`` where a checkpoint over more than ``size`` entries is kept.
+def signed_size(session: Session) -> int:
+    """How many entries the kept checkpoint covers; ask before counting those that are there.
 
     Without a kept checkpoint nothing can be compared; nothing is signed either then.
     """
     kept = session.connection().get_execution_options().get(_OPTION)
     if kept is None:
-        return
+        return 0
     try:
-        signed = parse_checkpoint(parse_note(CheckpointFile(kept).read()).body).size
+        return parse_checkpoint(parse_note(CheckpointFile(kept).read()).body).size
     except CheckpointMissing:
-        return
+        return 0
+
+
+def refuse_shorter_log(size: int, signed: int) -> None:
+    """Raise ``CheckpointRefused`` where the log has fewer entries than were signed for."""
     if size < signed:
         raise CheckpointRefused(
             f"the log has {size} entries but a checkpoint over {signed} was signed: entries are "

@@ -29,8 +29,8 @@ from sqlmodel import Session, col
 
 from ledger.entries import Composed, Draft, compose
 from ledger.ledger import Ledger
-from ledger.rollback import refuse_shorter_log
-from ledger.store import LOG_LOCK, LogWriter, table
+from ledger.rollback import refuse_shorter_log, signed_size
+from ledger.store import LOG_LOCK, TAKE_MAX, LogWriter, table
 from models.bulk import insert_rows
 from models.database import is_postgres, reading, sequencing
 from models.errors import FacefareError
@@ -57,8 +57,9 @@ class Inbox:
 
     def __init__(self, session: Session, now: datetime) -> None:
         self._session = session
+        signed = signed_size(session)
         last = session.execute(select(func.max(col(EntryRow.seq)))).scalar()
-        refuse_shorter_log(session, 0 if last is None else last + 1)
+        refuse_shorter_log(0 if last is None else last + 1, signed)
         self.recorded_at = parse_utc(format_utc(now))
         self._accepted_at = format_utc(now)
         self._rows: list[tuple[Any, ...]] = []
@@ -89,12 +90,18 @@ def accept_into(session: Session, now: datetime) -> LogWriter | Inbox:
 def sequence(ledger: Ledger) -> int:
     """Number everything that waits in the inbox; return how many entries that were.
 
+    At most ``TAKE_MAX`` in a transaction: while more keep coming, those have their numbers.
     Answers 0 at once where another program is the sequencer at this moment.
     """
     if not is_postgres(ledger.engine):
         return 0
-    with sequencing(ledger.engine, LOG_LOCK) as session:
-        return 0 if session is None else LogWriter(session, ledger.clock()).taken
+    numbered = 0
+    while True:
+        with sequencing(ledger.engine, LOG_LOCK) as session:
+            taken = 0 if session is None else LogWriter(session, ledger.clock(), TAKE_MAX).taken
+        numbered += taken
+        if taken < TAKE_MAX:
+            return numbered
 
 
 def _anything_waits(ledger: Ledger) -> bool:

@@ -34,7 +34,7 @@ from ledger.entries import (
 )
 from ledger.nodes import KEPT_LEVELS, frontier_at, nodes_to_keep
 from ledger.postings import RIDER
-from ledger.rollback import refuse_shorter_log
+from ledger.rollback import refuse_shorter_log, signed_size
 from ledger.rollups import roll_up
 from models.bulk import change_rows, insert_rows
 from models.database import is_postgres, lock
@@ -79,15 +79,19 @@ _HEAD = (
 
 
 class LogWriter:
-    """Appends to the log within the write transaction of ``session``."""
+    """Appends to the log within the write transaction of ``session``.
 
-    def __init__(self, session: Session, now: datetime) -> None:
+    It takes all that waits for a number first, or as much as ``at_most`` where others go on
+    accepting meanwhile.
+    """
+
+    def __init__(self, session: Session, now: datetime, at_most: int | None = None) -> None:
         self._session = session
         if is_postgres(session.connection()):
             lock(session, LOG_LOCK)
         head = session.execute(_HEAD).first()
         size = head.seq + 1 if head else 0
-        refuse_shorter_log(session, size)
+        refuse_shorter_log(size, signed_size(session))  # nobody else adds to it now
         self._prev: bytes = head.leaf_hash if head else FIRST_PREV
         # A clock that was set back does not make an entry look older than the one before.
         wire_now = parse_utc(format_utc(now))
@@ -99,7 +103,7 @@ class LogWriter:
         self._nodes: list[tuple[Any, ...]] = []
         self._owed: dict[str, int] = defaultdict(int)
         self._values: list[Mapping[str, Any]] = []
-        self.taken = self._take_inbox() if is_postgres(session.connection()) else 0
+        self.taken = self._take_inbox(at_most) if is_postgres(session.connection()) else 0
 
     def append(self, draft: Draft) -> int:
         """Give ``draft`` the next number and return it; ``save`` writes it.
@@ -161,10 +165,10 @@ class LogWriter:
             if owner is not None:
                 self._owed[owner] -= minor
 
-    def _take_inbox(self) -> int:
-        """Number everything that waits, and write it; return how many that were."""
+    def _take_inbox(self, at_most: int | None) -> int:
+        """Number what waits, and write it; return how many that were."""
         taken = 0
-        while waiting := self._waiting():
+        while (at_most is None or taken < at_most) and (waiting := self._waiting()):
             numbered = [
                 (
                     self._number(orjson.loads(row.contents), row.account_id, row.made_by),

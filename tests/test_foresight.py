@@ -14,6 +14,8 @@ import pytest
 import ledger.charge
 import ledger.foresight
 import ledger.pricing
+from ledger.answers import Accepted
+from ledger.charge import charge_batches, read_batch
 from ledger.checkpoints import publish
 from ledger.closing import close_days
 from ledger.fares.taps import FareTap
@@ -157,6 +159,24 @@ def test_whatever_happens_in_between_the_engine_says_what_is_charged(
     says = engine_says(city, arrived)
     assert (city.charged(rider), city.held(rider)) == (says.total.minor, says.held.minor)
     verifies(city)
+
+
+def test_a_price_worked_out_for_another_moment_is_not_used(
+    city: City, meanwhile: Meanwhile
+) -> None:
+    """The same tap alone and, four days later, in a backlog; both are charged together."""
+    rider, here = city.account(), city.town.ledger
+    city.town.clock.now = at(MBTA, TUESDAY, "20:00")
+    gate, batch = signed(city, rider, buses())
+    gates = {gate.name: gate.registered}
+    alone = read_batch(here, gate.name, batch[:1], gates.get)
+    city.town.clock.now += timedelta(days=4)
+    backlog = read_batch(here, gate.name, batch, gates.get)
+    assert meanwhile.foreseen == [0, BATCH]
+    (first,), again = charge_batches(here, [alone, backlog])
+    assert isinstance(first, Accepted) and isinstance(again[0], Accepted) and again[0].replayed
+    assert meanwhile.priced_under_lock == BATCH
+    assert city.charged(rider) == 170  # the others came too late to cost anything
 
 
 def test_a_batch_that_came_twice_at_once_is_charged_once(city: City, meanwhile: Meanwhile) -> None:

@@ -59,6 +59,33 @@ def test_leaving_is_recorded_and_costs_nothing(town: Town) -> None:
     assert balance(town.ledger, account) == Money(0, "CNY")
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        "0001-01-01T00:00:00.000Z",
+        "1969-12-31T23:59:59.999Z",
+        "2026-11-23T12:00:00.001Z",
+        "9999-12-31T23:59:59.999Z",
+    ],
+)
+@pytest.mark.parametrize("others", [0, 40])
+def test_a_tap_from_a_time_that_cannot_be_is_refused_and_spoils_no_other(
+    town: Town, at: str, others: int
+) -> None:
+    account = town.account()
+    strange = town.gate.tap(account, at=at)
+    answer, *charged = town.charge(strange, *(town.gate.tap(account) for _ in range(others + 1)))
+    assert isinstance(answer, Refused)
+    assert "set the gate's clock" in answer.problem.detail
+    assert [type(one) for one in charged] == [Accepted] * (others + 1)
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00.000Z", "2026-11-23T12:00:00.000Z"])
+def test_a_tap_of_a_gate_whose_clock_was_lost_is_charged_all_the_same(town: Town, at: str) -> None:
+    (answer,) = town.charge(town.gate.tap(town.account(), at=at))
+    assert isinstance(answer, Accepted)
+
+
 def test_a_replay_returns_the_first_answer_and_charges_nothing(town: Town) -> None:
     account = town.account()
     signed = town.gate.tap(account)

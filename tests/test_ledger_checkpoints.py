@@ -10,11 +10,13 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import select
 
+import ledger.checkpoints
 from ledger.checkpoints import Publisher, health, publish
 from ledger.kept import CheckpointFile, CheckpointMissing, CheckpointMoved, CheckpointRefused
 from ledger.ledger import Ledger
@@ -52,6 +54,22 @@ def test_a_checkpoint_covers_all_entries_with_the_root_of_their_hashes(town: Tow
         assert made == kept(town)
         assert made.root == true_root(town)
     assert kept(town).size == 303
+
+
+def test_what_is_signed_while_health_is_asked_for_is_no_contradiction(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.rides(1)
+    read = ledger.checkpoints.kept_checkpoint
+
+    def just_after_more_was_signed(*facts: Any) -> Any:
+        monkeypatch.setattr(ledger.checkpoints, "kept_checkpoint", read)
+        town.rides(1)
+        publish(town.ledger)
+        return read(*facts)
+
+    monkeypatch.setattr(ledger.checkpoints, "kept_checkpoint", just_after_more_was_signed)
+    assert (health(town.ledger).problem, health(town.ledger).entries) == ("", 2)
 
 
 def test_without_new_entries_nothing_is_signed_again(town: Town) -> None:

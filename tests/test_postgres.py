@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,8 +14,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import select
+from sqlmodel import Session, select
 
+import ledger.sequencer
+import ledger.store
 from bench.postgres import Postgres
 from ledger.accounts import balance, open_account
 from ledger.answers import Accepted, Refused
@@ -78,6 +81,58 @@ def test_a_tap_is_accepted_at_once_and_its_number_follows(town: Town) -> None:
     assert town.charge(signed) == [replace(answer, entry=0, replayed=True)]
     assert balance(town.ledger, account) == Money(-200, "CNY")
     assert sequence(town.ledger) == 0
+
+
+def test_what_is_numbered_and_signed_while_a_tap_comes_does_not_refuse_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = town.account()
+    town.charge(town.gate.tap(account))
+    look = ledger.sequencer.signed_size
+
+    def just_after_more_was_signed(session: Session) -> int:
+        monkeypatch.setattr(ledger.sequencer, "signed_size", look)
+        sequence(town.ledger)
+        publish(town.ledger)
+        return look(session)
+
+    monkeypatch.setattr(ledger.sequencer, "signed_size", just_after_more_was_signed)
+    (answer,) = town.charge(town.gate.tap(account))
+    assert isinstance(answer, Accepted)
+
+
+def test_the_sequencer_commits_while_more_keeps_coming(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger.sequencer, "TAKE_MAX", 2)
+    monkeypatch.setattr(ledger.store, "TAKE_MAX", 2)
+    account, numbered = town.account(), []
+    town.charge(*(town.gate.tap(account) for _ in range(5)))
+    take = LogWriter._waiting
+
+    def then_another_comes(self: LogWriter) -> Any:
+        found = take(self)
+        numbered.append(len(leaves(town)))  # what others see by now
+        if len(numbered) < 4:
+            town.charge(town.gate.tap(account))
+        return found
+
+    monkeypatch.setattr(LogWriter, "_waiting", then_another_comes)
+    assert sequence(town.ledger) == 8
+    assert numbered == [0, 2, 4, 6, 8]
+
+
+def test_a_server_that_comes_back_is_asked_anew(town: Town) -> None:
+    fares, account = town.ledger.fares, town.account()
+    town.charge(town.gate.tap(account))
+    with reading(town.ledger.engine) as session:
+        book = fares.book(session)
+    assert fares.recall(account, book) is not None
+    with town.ledger.engine.connect() as connection:
+        connection.invalidate()
+    assert fares.recall(account, book) is None
+    with reading(town.ledger.engine) as session:
+        assert fares.book(session) is not book
 
 
 def test_health_counts_taps_that_wait_for_their_number(town: Town) -> None:

@@ -77,7 +77,7 @@ def _tap() -> str:
 
 def _read_tap(text: str) -> object:
     gate = RegisteredGate("south-1", "south", "in", KEY.public_key(), BOX.public_key(), False)
-    return read_tap(text, "south-1", gate)
+    return read_tap(text, "south-1", gate, NOW)
 
 
 def _gate_token(text: str) -> object:
