@@ -145,10 +145,14 @@ def _state(card: EmbedderCard, cards: dict[str, DetectorCard | EmbedderCard], mo
 @click.argument("name")
 @models_option
 def pull(name: str, models: Path) -> None:
-    """Download the weights of the card NAME (an engine's, or liveness), check and test them."""
+    """Download the weights of the card NAME, check and test them; 'liveness' is both of its pair.
+
+    Where no public address holds a file, say where it comes from; one that is here is checked.
+    """
     liveness = find_liveness_cards(models)
-    if name in liveness:
-        _pull_liveness(name, liveness, models)
+    if name == "liveness" or name in liveness:
+        for one in PAIR if name == "liveness" else (name,):
+            _pull_liveness(one, liveness, models)
         return
     embedder, detector = find_engine_cards(name, find_cards(models))
     with Progress() as progress:

@@ -21,5 +21,5 @@ models_option = click.option(
     default=Path("face-models"),
     envvar="FACEFARE_MODELS",
     show_default=True,
-    help="The folder for downloaded weights and your own model cards.",
+    help="The folder for weights of models and your own model cards.",
 )

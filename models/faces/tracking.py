@@ -48,7 +48,7 @@ LOST_AFTER_S = 0.42
 """A track that was not seen for so long is over, however often was looked."""
 
 # The least time from one search of the picture to the next: at 30 frames a second every 2nd,
-# 3rd and 5th frame.
+# 3rd, 5th and 6th frame.
 LOOK_S = 0.06
 """While the first three looks at somebody are being taken."""
 FOLLOW_S = 0.09
