@@ -94,7 +94,7 @@ def _at(
     mine, theirs = _Reader(), _Reader()
     for changes in CONDITIONS.values():
         frames = _frames(code, background, held.but(**changes), seed)
-        mine.watch(frames, text, PassReader(look_every=1).read)
+        mine.watch(frames, text, PassReader().read)
         theirs.watch(frames, text, _opencv)
     ours.ms += mine.ms
     peer.ms += theirs.ms

@@ -35,7 +35,7 @@ from models.database import reading
 from models.wire.gallery import MEDIA_TYPE
 from models.wire.gallery_changes import CHANGE_MEDIA_TYPE, is_change
 from models.wire.keys import public_jwk, raw_public
-from models.wire.tokens import TokenRefused
+from models.wire.tokens import GateUnknown
 
 AUDIENCE = "enrollment"
 
@@ -106,7 +106,7 @@ def _refuse_revoked(register: GateRegister, gate: RegisteredGate) -> None:
     """A gate may be revoked while its question waits."""
     now = register.gate(gate.name)
     if now is None or now.revoked:
-        raise TokenRefused(f"the gate {gate.name} was revoked; provision it again")
+        raise GateUnknown(f"the gate {gate.name} was revoked; provision it again")
 
 
 def _provision_request() -> ProvisionRequest:

@@ -32,13 +32,10 @@ def limit(app: Flask, taps_max: int = TAPS_MAX) -> None:
         if request.endpoint != "ledger_api.taps":
             return None
         g.entered = room.acquire(blocking=False)
-        return (
-            None
-            if g.entered
-            else _later(
-                "more taps are being charged than this server can; nothing of this request was recorded"
-            )
-        )
+        if g.entered:
+            return None
+        why = "more taps are being charged than this server can"
+        return _later(f"{why}; nothing of this request was recorded")
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:

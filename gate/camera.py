@@ -126,22 +126,21 @@ class Camera:
     def _read(self) -> None:
         pause_s = RECONNECT_S_MIN
         while not self._stop.is_set():
-            source = self._open()
-            if source is None:
-                self._stop.wait(pause_s)
-                pause_s = min(RECONNECT_S_MAX, pause_s * 2)
-                continue
-            pause_s = RECONNECT_S_MIN
+            opened = False
             try:
-                self._read_until_lost(source)
-            except cv2.error as error:
-                # One picture that cannot be converted must not end the reader for good.
-                log.warning(
-                    "the camera %s gave a picture that cannot be read: %s", self.name, error
-                )
+                source = self._open()
+                opened = source is not None
+                if source is not None:
+                    self._read_until_lost(source)
+            except Exception as error:  # noqa: BLE001 - said below
+                # Whatever it is, it must not end the reader for good: without pictures the
+                # camera is soon taken for unplugged, and is tried again.
+                log.warning("the camera %s cannot be read: %s", self.name, error)
             if self._ends:
                 return
-            self._stop.wait(RECONNECT_S_MIN)  # a camera that gives up at once is not hammered
+            # A camera that gives up at once is not hammered.
+            self._stop.wait(RECONNECT_S_MIN if opened else pause_s)
+            pause_s = RECONNECT_S_MIN if opened else min(RECONNECT_S_MAX, pause_s * 2)
 
     def _read_until_lost(self, source: Source) -> None:
         try:

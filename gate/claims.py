@@ -7,8 +7,9 @@ that rider alone, at a threshold measured for claimed identities.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gate.decision import FRAMES_MIN
@@ -41,11 +42,23 @@ class Claims:
         for rider in snapshot.riders:
             if rider.digits is not None:
                 digits[rider.digits] = (*digits.get(rider.digits, ()), rider.account)
-        rules = snapshot.passes
-        return cls(
+        return replace(
+            cls.passes_only(snapshot.passes, snapshot.version, measured),
             gallery=gallery,
             images={rider.account: rider.images for rider in snapshot.riders},
             digits=digits,
+        )
+
+    @classmethod
+    def passes_only(cls, rules: PassRules | None, version: int, measured: Measured) -> Claims:
+        """Where nobody may be recognised: passes need no gallery. One that carries a template is
+        compared before the faces of nobody."""
+        dimensions = measured.cohort.vectors.shape[1] if measured.cohort else 1
+        templates = np.empty((0, dimensions), np.float32)
+        return cls(
+            gallery=Gallery(measured.engine_id, version, (), templates),
+            images={},
+            digits={},
             rules=rules,
             keys=rules.public_keys() if rules else {},
             revoked=frozenset(rules.revoked) if rules else frozenset(),

@@ -13,10 +13,10 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ValidationError
 
-from gate.errors import ServerRefused, ServerUnreachable
+from gate.errors import GateRevoked, ServerRefused, ServerUnreachable
 from gate.words import is_code
 from models.wire.tap import Direction
-from models.wire.tokens import Request, issue_gate_token
+from models.wire.tokens import GateUnknown, Request, issue_gate_token
 
 TIMEOUT_S = 5.0
 NEWS_WAIT_S = 20
@@ -78,11 +78,15 @@ class Client:
         self._closed.set()
         self._http.close()
 
+    def now(self) -> datetime:
+        """The time here, as the server's last answer put it right."""
+        return self._clock()
+
     def send_taps(self, signed: list[str]) -> list[dict[str, Any]]:
         """Deliver up to 512 signed taps and return the ledger's answer to each, in order."""
         body = json.dumps({"taps": signed}).encode()
         response = self._send("POST", "/api/v1/taps", body, "ledger")
-        answers = response.json().get("answers")
+        answers = _contents(response).get("answers")
         if not isinstance(answers, list) or len(answers) != len(signed):
             raise ServerUnreachable("the server's answer to the taps cannot be read")
         return answers
@@ -116,13 +120,16 @@ class Client:
         wait_s = self._news_wait_s if news and have >= 0 else 0
         path = f"/api/v1/standings?have={have}&wait={wait_s}" if wait_s else "/api/v1/standings"
         asked_s = time.monotonic()
-        answer = self._send("GET", path, b"", "ledger", TIMEOUT_S + wait_s).json()
+        answer = _contents(self._send("GET", path, b"", "ledger", TIMEOUT_S + wait_s))
+        blocked = answer.get("blocked")
+        if not isinstance(blocked, list):
+            raise ServerUnreachable("the server's deny list cannot be read")
         self._listed = answer.get("version", -1)
         if wait_s and self._listed == have and time.monotonic() - asked_s < wait_s / 2:
             self._closed.wait(NEWS_PAUSE_S)  # there was no room to wait in
         return {
             row["account"]: row["reason"] if is_code(row["reason"]) else row["words"]
-            for row in answer["blocked"]
+            for row in blocked
         }
 
     def _send(
@@ -150,7 +157,11 @@ class Client:
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """Return a good response; raise what a bad one says (RFC 9457 ``detail``)."""
+    """Return a good response; raise what a bad one says (RFC 9457 ``title``, ``detail``).
+
+    Whatever stands before the server may answer in its place: only the server's own word says
+    that this gate was revoked.
+    """
     if response.is_success:
         return response
     if response.is_redirect:
@@ -158,13 +169,33 @@ def checked(response: httpx.Response) -> httpx.Response:
             f"the server answers with a redirect to {response.headers.get('location', '?')}; "
             "use that address"
         )
-    try:
-        detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = f"status {response.status_code}"
+    problem = _json(response)
+    detail = problem.get("detail", f"status {response.status_code}")
     if response.status_code >= 500 or response.status_code == 429:
         raise ServerUnreachable(f"the server cannot answer now: {detail}", _asked_pause_s(response))
-    raise ServerRefused(f"the server refuses this gate: {detail}")
+    if response.status_code == 401 and problem.get("title") == GateUnknown.__name__:
+        raise GateRevoked(f"the server refuses this gate: {detail}")
+    raise ServerRefused(f"the server refuses what this gate asks: {detail}")
+
+
+def _contents(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a good answer; a page where one signs in to a network is none."""
+    found = _json(response)
+    if not found:
+        raise ServerUnreachable(
+            "what answers at the server's address is not a Facefare server; check the address, "
+            "and what stands before the server"
+        )
+    return found
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object in an answer; empty where there is none."""
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _asked_pause_s(response: httpx.Response) -> float:

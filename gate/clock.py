@@ -8,6 +8,7 @@ connection that proves who answers; so it counts until the gate's own clock is r
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,7 +16,17 @@ from email.utils import parsedate_to_datetime
 OFF_S_MAX = 10.0
 """Less may be the way and the whole seconds of the header; more is a wrong clock."""
 
+AHEAD_S_MAX = 300.0
+"""So far another clock than this one may run ahead of it."""
+
 log = logging.getLogger(__name__)
+
+
+def age_s(at: datetime, now: datetime) -> float:
+    """Seconds from ``at`` to ``now``; endless where ``at`` lies ahead: then this clock was set
+    back, and how long ago it was nobody knows."""
+    seconds = (now - at).total_seconds()
+    return seconds if seconds >= -AHEAD_S_MAX else math.inf
 
 
 class GateClock:

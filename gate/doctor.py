@@ -22,7 +22,13 @@ from gate.camera import Camera
 from gate.client import Client
 from gate.clock import GateClock
 from gate.doors.choices import make_door
-from gate.errors import GateConfigError, ServerRefused, ServerUnreachable
+from gate.errors import (
+    GateConfigError,
+    GateRevoked,
+    OutboxError,
+    ServerRefused,
+    ServerUnreachable,
+)
 from gate.frames import Mount
 from gate.health import Check, Level, as_json, checks, look
 from gate.identity import GateIdentity, load_identity
@@ -56,7 +62,12 @@ def examine(identity: GateIdentity, camera: str | None, models: Path) -> Iterato
     yield tried("gallery", lambda: check_gallery(identity))
     yield tried("threshold", lambda: check_operating_point(identity))
     yield tried("liveness", lambda: check_liveness(identity, models))
-    yield from checks(look(identity, Outbox(identity.outbox_path), datetime.now(UTC), {}))
+    try:
+        facts = look(identity, Outbox(identity.outbox_path), datetime.now(UTC), {})
+    except OutboxError as error:
+        yield Check("outbox", Level.BAD, str(error), "no door opens before it can be written")
+    else:
+        yield from checks(facts)
 
 
 def tried(name: str, check: Callable[[], Check]) -> Check:
@@ -155,13 +166,13 @@ def check_server(identity: GateIdentity, clock: GateClock) -> Iterator[Check]:
     began = time.monotonic()
     try:
         client.blocked_accounts()
-    except ServerUnreachable as error:
-        yield Check("network", Level.BAD, str(error), "check cable, address and the server itself")
-        return
-    except ServerRefused as error:
+    except GateRevoked as error:
         yield Check(
             "keys", Level.BAD, str(error), "provision this gate anew, or ask who revoked it"
         )
+    except (ServerUnreachable, ServerRefused) as error:
+        yield Check("network", Level.BAD, str(error), "check cable, address and the server itself")
+        return
     else:
         ms = (time.monotonic() - began) * 1000
         yield Check("network", Level.OK, f"{file.server} answers in {ms:.0f} ms")

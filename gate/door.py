@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from gate.doors.events import DoorEvent
+from gate.doors.events import DoorEvent, Unopened
 
 
 class Door(Protocol):
@@ -22,6 +23,6 @@ class Door(Protocol):
         """
         ...
 
-    def events(self) -> list[DoorEvent]:
+    def events(self) -> Sequence[DoorEvent | Unopened]:
         """What happened since this was last asked, oldest first; a door without sensors: []."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ from gate.passage import Phase
 from gate.presented import Presented, SeenFace
 from gate.second_factor import Claims, PassAndDigits
 from models.faces.engine import Frame
+
+log = logging.getLogger(__name__)
 
 
 class Displays:
@@ -131,11 +134,17 @@ def _started(
 
 
 def _release_token(identity: GateIdentity) -> str:
-    """Made anew at each start: who can read the gate's directory may open the door by hand."""
+    """Made anew at each start: who can read the gate's directory may open the door by hand.
+
+    On a full disk nobody can until the next start; the gate has a screen all the same.
+    """
     token = secrets.token_urlsafe(24)
-    descriptor = os.open(
-        identity.release_token_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600
-    )
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
+    try:
+        descriptor = os.open(
+            identity.release_token_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600
+        )
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+    except OSError as error:
+        log.error("the door cannot be opened by 'facefare gate release': %s", error)
     return token

@@ -32,6 +32,10 @@ class ServerRefused(GateError):
     """The server answered no; trying again will not help until somebody acts."""
 
 
+class GateRevoked(ServerRefused):
+    """The server says that it does not know this gate, or knows it no more."""
+
+
 class OutboxError(GateError):
     """The outbox cannot be written: no door may open."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, TypeVar
 
+from gate.faults import Fault, FaultBoard
 from gate.identity import GateIdentity
 from gate.liveness.check import LivenessCheck
 from gate.liveness.choices import chosen_check
@@ -20,8 +20,6 @@ from models.faces.runtime import multiply_on_one_thread
 
 DETECT_SIDE_MAX_PX = 640
 RETRY_S = 5.0
-
-log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 
@@ -49,15 +47,18 @@ def load_eyes(identity: GateIdentity, liveness: str | None, models: Path) -> Eye
     return Eyes(load_engine(), chosen_check(choice, models, identity.liveness_path))
 
 
-def patiently(make: Callable[[], Made], out: TextIO) -> Made:
-    """What ``make`` makes, as soon as it can; until then it says what is missing."""
+def patiently(make: Callable[[], Made], out: TextIO, faults: FaultBoard, fault: Fault) -> Made:
+    """What ``make`` makes, as soon as it can; until then ``fault`` stands, with what is missing."""
     said = ""
     while True:
         try:
-            return make()
+            made = make()
         except FacefareError as error:
             if str(error) != said:
                 said = str(error)
-                log.error("%s", said)
+                faults.set(fault, said)
                 print(f"screen: {Phase.OUT_OF_SERVICE}: {said}", file=out, flush=True)
             time.sleep(RETRY_S)
+        else:
+            faults.set(fault, "")
+            return made

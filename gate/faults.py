@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from enum import StrEnum
 
 from gate.words import Word
@@ -20,6 +21,7 @@ class Fault(StrEnum):
     """The names, worst first: the screen shows the first that stands."""
 
     RECORD = "record"  # the outbox cannot be written: no door may open
+    EYES = "eyes"  # weights are missing or broken: nothing can be looked at
     CAMERA = "camera"
     DOOR = "door"
     DOOR_FORCED = "door_forced"
@@ -32,18 +34,24 @@ class Fault(StrEnum):
 
 FOR_RIDERS: dict[Fault, Word] = {
     Fault.RECORD: Word.RECORD_FAULT,
+    Fault.EYES: Word.GATE_SILENT,
     Fault.CAMERA: Word.CAMERA_FAULT,
     Fault.DOOR: Word.DOOR_FAULT,
     Fault.DOOR_FORCED: Word.DOOR_FORCED,
     Fault.DOOR_HELD: Word.DOOR_HELD,
 }
-"""What riders are told; a fault that does not keep them from riding is for staff alone."""
+"""What riders are told; of a fault that does not keep them from riding the screen shows staff
+the name, below."""
 
 
 class FaultBoard:
-    """Fault -> what is wrong, in words. Safe to use from several threads."""
+    """Fault -> what is wrong, in words. Safe to use from several threads.
+
+    ``changed`` is called after each change, by whoever made it.
+    """
 
     def __init__(self) -> None:
+        self.changed: Callable[[], None] = lambda: None
         self._standing: dict[Fault, str] = {}
         self._lock = threading.Lock()
 
@@ -57,6 +65,8 @@ class FaultBoard:
             log.error("fault: %s", detail, extra={"fault": str(fault)})
         elif before and not detail:
             log.info("fault over", extra={"fault": str(fault)})
+        if detail != before:
+            self.changed()
 
     def standing(self) -> dict[Fault, str]:
         """The faults that stand now, worst first."""

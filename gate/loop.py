@@ -16,10 +16,10 @@ from datetime import datetime
 
 from uuid6 import uuid7
 
-from gate.decision import AskSecondFactor, Decision, Open, Refuse
+from gate.decision import AskSecondFactor, Decision, Open, Refuse, Wait
 from gate.display import Display
 from gate.door import Door
-from gate.doors.events import DoorEvent
+from gate.doors.events import DoorEvent, Unopened
 from gate.errors import DoorError, OutboxError
 from gate.faults import Fault, FaultBoard
 from gate.identity import GateIdentity
@@ -35,9 +35,11 @@ from gate.passage import (
     Policy,
     Show,
     State,
+    forget_gone,
     step,
+    unopened,
 )
-from gate.presented import NoSecondFactor, Presented, SecondFactor, SeenFace
+from gate.presented import NoSecondFactor, Presented, PresentedDigits, SecondFactor, SeenFace
 from gate.sight import Knowledge, Sight
 from gate.words import Word
 from models.faces.engine import Frame
@@ -121,7 +123,8 @@ class GateLoop:
                 self._display.face(self._sight.where(frame))
             presented = self._is_presented(frame, now_s, state, busy=news)
             if news or presented:
-                self._state = self._step(frame, now_s, state)
+                after = self._step(frame, now_s, state)
+                self._state = forget_gone(after, self._sight.tracks)
         except OutboxError as error:
             # No tap on disk, no open door. The state stays, so the passage is tried again.
             self._faults.set(Fault.RECORD, str(error))
@@ -142,7 +145,7 @@ class GateLoop:
             state = self._state or State()
             self._display.show(state.phase, state.text)
 
-    def _heard(self, event: DoorEvent) -> None:
+    def _heard(self, event: DoorEvent | Unopened) -> None:
         match event:
             case DoorEvent.HELD:
                 self.tally.held += 1
@@ -153,12 +156,26 @@ class GateLoop:
             case DoorEvent.CLOSED:
                 self._faults.set(Fault.DOOR_HELD, "")
                 self._faults.set(Fault.DOOR_FORCED, "")
+            case Unopened(account=account):
+                if self._state is not None:
+                    self._state = self._unopened(self._state, account)
             case _:
                 log.info("the door: %s", event)
 
     def _step(self, frame: Frame, now_s: float, state: State) -> State:
         candidate = self._candidate(frame, state)
         after, commands = step(state, candidate, now_s, self._policy)
+        for command in commands:
+            try:
+                self._carry_out(command)
+            except DoorError as error:
+                log.error("a tap is recorded, but the door stays shut: %s", error)
+                return self._unopened(after, after.account)
+        return after
+
+    def _unopened(self, state: State, account: str) -> State:
+        """Tell the rider, who need not pay for another try."""
+        after, commands = unopened(state, account)
         for command in commands:
             self._carry_out(command)
         return after
@@ -179,6 +196,9 @@ class GateLoop:
             return face
         seen = self._sight.seen(frame)
         decision = self._second_factor.decide(self._presented, seen)
+        digits = isinstance(self._presented, PresentedDigits)
+        if digits and not isinstance(decision, Wait):
+            self._presented = None  # tried once, not on every frame until the next look
         track_id = NO_FACE if face is None else face.track_id
         return Candidate(track_id, self._permitted(decision, seen), presented=True)
 
@@ -215,6 +235,16 @@ class GateLoop:
 
     def _open(self, command: OpenDoor) -> None:
         """First the tap on disk, then the door: an opened door always has its tap."""
+        if command.on_record:
+            self._tap_id = None  # another rider's may have come in between
+        else:
+            self._tap_id = self._recorded(command)
+            self.tally.opened += 1
+        self._presented = None
+        self._second_factor.clear()
+        self._door.open(command.account)
+
+    def _recorded(self, command: OpenDoor) -> str:
         file = self._identity.file
 
         def build(seq: int, prev: str) -> Tap:
@@ -233,14 +263,7 @@ class GateLoop:
 
         tap = self._outbox.append(build, self._identity.signing_key)
         self._faults.set(Fault.RECORD, "")
-        self._tap_id = tap.tap_id
-        self._presented = None
-        self._second_factor.clear()
-        self.tally.opened += 1
-        try:
-            self._door.open(command.account)
-        except DoorError as error:
-            log.error("the tap %s is recorded, but the door stays shut: %s", tap.tap_id, error)
+        return tap.tap_id
 
     def _show(self, phase: Phase, text: str) -> None:
         if phase is Phase.REFUSED:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gate.clock import AHEAD_S_MAX
 from gate.errors import OutboxError
 from gate.liveness.risk import Facts
 from models.wire.tap import FIRST_PREV, Tap, sign_tap, tap_hash
@@ -54,10 +55,11 @@ CREATE TABLE IF NOT EXISTS face_opening (
 KEPT_AFTER_ANSWER = 1000
 """Answered taps that stay: the chain's head, and what the anti-passback rule looks back on."""
 
-FACE_MEMORY = "-30 days"
+FACE_MEMORY = timedelta(days=30)
 """A face that opened nothing here for so long starts anew."""
 
 A_DAY = timedelta(days=1)
+AHEAD_MAX = timedelta(seconds=AHEAD_S_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,12 @@ class Outbox:
                 (limit,),
             ).fetchall()
 
-    def settle(self, answers: list[tuple[str, str, str]]) -> None:
+    def settle(self, answers: list[tuple[str, str, str]], now: datetime) -> None:
         """Record the ledger's answers, (tap_id, status, answer), and prune old accepted taps.
 
         ``status`` is ``accepted``, ``refused`` or ``quarantined``; only accepted taps are ever
         pruned. One transaction: the door's next tap waits for one write, not for hundreds.
+        ``now`` is the time as the server's answer put it right: a tap's own may be any.
         """
         with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -145,12 +148,7 @@ class Outbox:
                 "AND seq <= (SELECT MAX(seq) FROM tap) - ?",
                 (KEPT_AFTER_ANSWER,),
             )
-            for table in ("face_opening", "pass_shown"):
-                connection.execute(
-                    f"DELETE FROM {table} WHERE at < "  # noqa: S608 - names from above
-                    "strftime('%Y-%m-%dT%H:%M:%fZ', (SELECT MAX(at) FROM tap), ?)",
-                    (FACE_MEMORY,),
-                )
+            _forget_long_ago(connection, now)
             connection.execute("COMMIT")
 
     def recent(self) -> list[tuple[str, str]]:
@@ -182,6 +180,15 @@ def _count_opening(connection: sqlite3.Connection, tap: Tap) -> None:
         connection.execute(
             "INSERT OR REPLACE INTO pass_shown (account, at) VALUES (?, ?)", (tap.account, tap.at)
         )
+
+
+def _forget_long_ago(connection: sqlite3.Connection, now: datetime) -> None:
+    """Forget what a face did a month ago, and put right what a clock wrote that ran ahead: such
+    an opening counts from now on, and such a pass has to be shown again."""
+    oldest, newest = format_utc(now - FACE_MEMORY), format_utc(now + AHEAD_MAX)
+    connection.execute("DELETE FROM face_opening WHERE at < ?", (oldest,))
+    connection.execute("UPDATE face_opening SET at = ? WHERE at > ?", (format_utc(now), newest))
+    connection.execute("DELETE FROM pass_shown WHERE at < ? OR at > ?", (oldest, newest))
 
 
 class FaceHistory:

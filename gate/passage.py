@@ -6,7 +6,8 @@
 Only the nearest face in the gate's zone is ever looked at, one decision runs at a time,
 and one passage makes at most one tap, whatever was seen: a face, a pass, or both. The state
 is a value, the clock is handed in, and nothing here opens a door: the loop carries the
-commands out.
+commands out. A door that fails is no passage: the tap stands, and is good for the rider's
+next try.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class State:
     """``ended`` are tracks whose passage is over: they are not looked at again, also after
-    somebody else stood nearer for a moment. ``account`` is whose passage the door is open for.
-    ``passed`` maps an account to when it last opened this gate, in seconds.
+    somebody else stood nearer for a moment. ``account`` is for whom the door was opened last,
+    and ``opened_track`` the track. ``passed`` maps an account to when it last opened this gate,
+    in seconds. ``owed`` are accounts with a tap for which the door did not open.
     """
 
     phase: Phase = Phase.IDLE
@@ -78,17 +80,20 @@ class State:
     last_seen_s: float = 0.0
     text: str = ""
     account: str = ""
+    opened_track: int = NO_FACE
     ended: frozenset[int] = frozenset()
     passed: dict[str, float] = field(default_factory=dict)
+    owed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDoor:
-    """Record the tap, then open."""
+    """Record the tap, then open; where its tap is on record already, only open."""
 
     account: str
     evidence: AnyEvidence
     medium: Medium = "face"
+    on_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,11 @@ Command = OpenDoor | Show
 def may_decide(state: State, track_id: int) -> bool:
     """False for a track whose passage has ended: its face need not be embedded again."""
     return track_id not in state.ended
+
+
+def forget_gone(state: State, tracks: frozenset[int]) -> State:
+    """The state without what ended for faces that are not among the ``tracks`` any more."""
+    return replace(state, ended=state.ended & tracks)
 
 
 def step(
@@ -126,6 +136,19 @@ def step(
             return _show(state, candidate, Phase.SECOND_FACTOR, reason, now_s)
         case Open() as decision:
             return _open(state, candidate, decision, now_s, policy)
+
+
+def unopened(state: State, account: str) -> tuple[State, tuple[Command, ...]]:
+    """The door did not open for ``account`` after all: within the anti-passback time its next
+    opening needs no tap, and whoever still stands there is looked at again."""
+    state = replace(state, owed=state.owed | {account})
+    if account != state.account:
+        return state, ()  # the door was opened for somebody else since
+    state = replace(state, ended=state.ended - {state.opened_track})
+    if state.phase is not Phase.OPEN:
+        return state, ()
+    told = Show(Phase.OUT_OF_SERVICE, Word.DOOR_FAULT)
+    return replace(state, phase=told.phase, text=told.text), (told,)
 
 
 def _is_decided(state: State, candidate: Candidate) -> bool:
@@ -154,7 +177,7 @@ def _someone_else_too_early(
 def _nobody(state: State, now_s: float, policy: Policy) -> tuple[State, tuple[Command, ...]]:
     if state.phase is Phase.IDLE or now_s - state.last_seen_s < policy.clear_s:
         return state, ()
-    idle = replace(state, phase=Phase.IDLE, track_id=None, text="", account="")
+    idle = replace(state, phase=Phase.IDLE, track_id=None, text="")
     return idle, (Show(Phase.IDLE, ""),)
 
 
@@ -179,7 +202,8 @@ def _open(
 ) -> tuple[State, tuple[Command, ...]]:
     account = decision.account
     last_s = state.passed.get(account)
-    if last_s is not None and now_s - last_s < policy.anti_passback_s:
+    on_record = last_s is not None and now_s - last_s < policy.anti_passback_s
+    if on_record and account not in state.owed:
         return _show(state, candidate, Phase.ALREADY_PASSED, Word.JUST_PASSED, now_s)
     recent = {
         other: at_s for other, at_s in state.passed.items() if now_s - at_s < policy.anti_passback_s
@@ -189,8 +213,10 @@ def _open(
         candidate.track_id,
         now_s,
         account=account,
+        opened_track=candidate.track_id,
         ended=state.ended | {candidate.track_id},
         passed={**recent, account: now_s},
+        owed=state.owed.intersection(recent) - {account},
     )
-    command = OpenDoor(account, decision.evidence, decision.medium)
+    command = OpenDoor(account, decision.evidence, decision.medium, on_record)
     return opened, (command, Show(Phase.OPEN, ""))

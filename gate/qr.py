@@ -2,8 +2,9 @@
 
 A code on a telephone is small, dim and has a pixel grid of its own, so the picture is read
 enlarged: twice, three times and as it is, in turn, because each reads codes that the others
-do not. To leave the processor to the faces, only every third frame is looked at, in one
-channel, in the part of the picture where passes are held. Nothing of a picture is kept.
+do not. To leave the processor to the faces, the loop asks for some frames a second only, and
+they are looked at in one channel, in the part of the picture where passes are held. Nothing
+of a picture is kept.
 
 The decoder is zxing-cpp; docs/passes.md has what it and OpenCV's read, and the times.
 """
@@ -20,7 +21,6 @@ import zxingcpp
 from models.faces.engine import Frame
 from models.wire.pass_text import QR_CHARACTERS_MAX, is_pass_text
 
-LOOK_EVERY = 3
 SCALES = (2, 3, 1)
 WIDTH_PX_MAX = 1920
 """A wider picture is looked at smaller: more pixels take time and are not needed."""
@@ -42,17 +42,13 @@ class PassReader:
     """Reads one camera's frames; ``zone`` is the part of the picture where passes are held."""
 
     zone: Zone = WHOLE
-    look_every: int = LOOK_EVERY
-    _frames: int = -1
+    _looks: int = -1
 
     def read(self, frame: Frame) -> str | None:
         """The text of a pass in this frame, or None; other codes are passed over."""
-        self._frames += 1
-        look, rest = divmod(self._frames, self.look_every)
-        if rest:
-            return None
+        self._looks += 1
         grey = _grey(frame, self.zone)
-        return read_pass(_scaled(grey, SCALES[look % len(SCALES)])) if grey.size else None
+        return read_pass(_scaled(grey, SCALES[self._looks % len(SCALES)])) if grey.size else None
 
 
 def read_pass(grey: Grey) -> str | None:

@@ -2,7 +2,9 @@
 
 Each has a thread of its own that waits at the server for news, so that an erasure, a freeze or
 a block is here within seconds and neither waits for the other. Without a server the gate goes
-on with what it kept, for as long as that may be used.
+on with what it kept, for as long as that may be used; only the server's own word that this gate
+was revoked takes it away. Passes are judged by the newest rules that came, however old: where
+faces may not be recognised, passes still open.
 """
 
 from __future__ import annotations
@@ -10,24 +12,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TextIO
 
 from gate import sync
 from gate.client import Client
-from gate.clock import GateClock
-from gate.errors import NotReady, ServerRefused, ServerUnreachable
+from gate.clock import GateClock, age_s
+from gate.errors import GateRevoked, NotReady, ServerRefused, ServerUnreachable
 from gate.faults import Fault, FaultBoard
 from gate.identity import GateIdentity
 from gate.recognition import Measured, make_matcher
 from gate.second_factor import Claims
 from gate.sight import Knowledge
 from models.errors import FacefareError
-from models.wire.gallery import GallerySnapshot
+from models.wire.gallery import GalleryRefused, GallerySnapshot, PassRules
 from models.wire.times import parse_utc
 
 GALLERY_AGE_MAX = timedelta(days=7)
 """A gate that cannot reach its server recognises nobody by an older gallery."""
+
+AWAY = (ServerUnreachable, ServerRefused, GalleryRefused)
+"""No answer, or one that may be of something else than the server: a proxy, a captive portal."""
 
 
 class Refresh:
@@ -74,7 +79,7 @@ class Refresh:
         """
         try:
             self.gallery()
-        except ServerUnreachable:
+        except FacefareError:
             self._use_kept_deny_list()
             raise
         self.deny_list(news=False)
@@ -84,7 +89,13 @@ class Refresh:
         with self._noted("gallery"):
             try:
                 self._fetch_gallery()
-            except ServerUnreachable:
+            except GateRevoked:
+                # What this gate knows of riders is not its own to keep.
+                self._knowledge.forget()
+                sync.forget_gallery(self._identity)
+                self._version = -1  # trusted again, it asks for the whole gallery
+                raise
+            except AWAY:
                 self._use_kept_gallery()
                 raise
         return False
@@ -94,7 +105,7 @@ class Refresh:
         with self._noted("deny list"):
             try:
                 self._fetch_deny_list(news)
-            except ServerUnreachable:
+            except AWAY:
                 self._use_kept_deny_list()
                 raise
         return False
@@ -132,14 +143,7 @@ class Refresh:
     def _fetch_gallery(self) -> None:
         kept = sync.kept_gallery(self._identity) if self._version < 0 else None
         have = kept.version if kept else self._version
-        try:
-            fresh = sync.fetch_gallery(self._identity, self._client, have)
-        except ServerRefused:
-            # Revoked: what this gate knows of riders is not its own to keep.
-            self._knowledge.forget()
-            sync.forget_gallery(self._identity)
-            self._version = -1  # trusted again, it asks for the whole gallery
-            raise
+        fresh = sync.fetch_gallery(self._identity, self._client, have)
         newest = fresh or kept
         self._heard_at = self._clock()
         if newest is not None:
@@ -148,11 +152,15 @@ class Refresh:
             raise NotReady("the server sent no gallery and none is kept here; it is asked again")
 
     def _use(self, snapshot: GallerySnapshot) -> None:
-        # Fail closed: should the new gallery not be usable, the old one may hold riders who
-        # have left since, and must not be searched either.
-        self._knowledge.forget()
-        matcher = make_matcher(snapshot, self._measured)
-        self._knowledge.claims = Claims.of(snapshot, matcher.gallery, self._measured)
+        try:
+            matcher = make_matcher(snapshot, self._measured)
+            claims = Claims.of(snapshot, matcher.gallery, self._measured)
+        except Exception:
+            # Fail closed: the old gallery may hold riders who have left since, and must not be
+            # searched either.
+            self._take_passes_only(snapshot.passes, snapshot.version)
+            raise
+        self._knowledge.claims = claims
         self._knowledge.look_alikes = frozenset(r.account for r in snapshot.riders if r.ask)
         self._knowledge.matcher = matcher
         self._version = snapshot.version
@@ -165,19 +173,28 @@ class Refresh:
             flush=True,
         )
 
+    def _take_passes_only(self, rules: PassRules | None, version: int) -> None:
+        self._knowledge.matcher = None
+        self._knowledge.claims = Claims.passes_only(rules, version, self._measured)
+
+    def _too_old(self, at: datetime) -> bool:
+        return age_s(at, self._clock()) > GALLERY_AGE_MAX.total_seconds()
+
     def _use_kept_gallery(self) -> None:
         """Without a server: the gallery of an earlier time, if young enough."""
-        if self._version >= 0 and self._clock() - self._heard_at > GALLERY_AGE_MAX:
-            self._knowledge.forget()
+        claims = self._knowledge.claims
+        if self._version >= 0 and self._too_old(self._heard_at):
+            self._take_passes_only(claims.rules if claims else None, self._version)
             self._version = -1
         kept = sync.kept_gallery(self._identity) if self._version < 0 else None
         if kept is None:
             return
-        age = self._clock() - parse_utc(kept.issued_at)
-        if age > GALLERY_AGE_MAX:
+        if self._too_old(parse_utc(kept.issued_at)):
+            self._take_passes_only(kept.passes, kept.version)
             raise NotReady(
-                f"the kept gallery is {age.days} days old; riders may have left since: connect "
-                "this gate to its server"
+                f"the kept gallery is of {kept.issued_at}, more than {GALLERY_AGE_MAX.days} days "
+                "ago or ahead of this gate's clock; riders may have left since: connect this gate "
+                "to its server"
             )
         self._use(kept)
         self._heard_at = parse_utc(kept.issued_at)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -23,7 +23,7 @@ from gate.clock import GateClock
 from gate.equipment import Equipment, equipped
 from gate.errors import NotReady, ServerUnreachable
 from gate.eyes import Eyes, load_eyes, patiently
-from gate.faults import Fault
+from gate.faults import Fault, FaultBoard
 from gate.frames import Mount
 from gate.identity import GateIdentity
 from gate.loop import GateLoop
@@ -87,8 +87,7 @@ def watch(
     """Run the gate on a camera until the process is interrupted; None if it never could."""
     camera = Camera(source, mount_of(identity))
     try:
-        eyes = patiently(load, out)
-        with running(identity, out, eyes) as gate:
+        with waiting(identity, out, load) as gate:
             print("gate: running; stop with Ctrl-C", file=out, flush=True)
             gate.start()
             gate.watch(camera)
@@ -106,6 +105,7 @@ class RunningGate:
         client: Client,
         out: TextIO,
         eyes: Eyes,
+        outbox: Outbox,
         equipment: Equipment,
         clock: GateClock,
         knowledge: Knowledge,
@@ -116,7 +116,7 @@ class RunningGate:
         self._faults = equipment.faults
         self._monitor = equipment.monitor
         self._display = equipment.display
-        self._outbox = Outbox(identity.outbox_path)
+        self._outbox = outbox
         self.refresh = Refresh(
             identity,
             client,
@@ -216,14 +216,33 @@ class RunningGate:
         return sync.deliver(self._outbox, self._client, self._display.settled) > 0
 
 
-@contextmanager
-def running(identity: GateIdentity, out: TextIO, eyes: Eyes) -> Iterator[RunningGate]:
+def running(identity: GateIdentity, out: TextIO, eyes: Eyes) -> AbstractContextManager[RunningGate]:
     """A gate with its equipment; what was started is stopped on the way out."""
+    return _around(identity, out, lambda _faults: (eyes, Outbox(identity.outbox_path)))
+
+
+def waiting(
+    identity: GateIdentity, out: TextIO, load: Callable[[], Eyes]
+) -> AbstractContextManager[RunningGate]:
+    """The same; what is missing or broken at the start stands on the screen until it is mended."""
+
+    def parts(faults: FaultBoard) -> tuple[Eyes, Outbox]:
+        outbox = patiently(lambda: Outbox(identity.outbox_path), out, faults, Fault.RECORD)
+        return patiently(load, out, faults, Fault.EYES), outbox
+
+    return _around(identity, out, parts)
+
+
+@contextmanager
+def _around(
+    identity: GateIdentity, out: TextIO, parts: Callable[[FaultBoard], tuple[Eyes, Outbox]]
+) -> Iterator[RunningGate]:
     file, clock, knowledge = identity.file, GateClock(), Knowledge()
     client = Client(file.server, file.gate, identity.signing_key, clock=clock, learn=clock.learn)
     try:
         with equipped(identity, out, lambda: knowledge.claims, clock) as equipment:
-            gate = RunningGate(identity, client, out, eyes, equipment, clock, knowledge)
+            eyes, outbox = parts(equipment.faults)
+            gate = RunningGate(identity, client, out, eyes, outbox, equipment, clock, knowledge)
             try:
                 yield gate
             finally:

@@ -216,6 +216,8 @@ class PassAndDigits:
         match presented:
             case PresentedPass(text=text):
                 return decide_pass(text, seen, claims, self.wall_clock(), waited_s)
+            case PresentedDigits() if not claims.gallery.accounts:
+                return Refuse(Word.NO_GALLERY)
             case PresentedDigits(digits=digits):
                 return self._decide_digits(digits, seen, claims, waited_s)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from gate.clock import age_s
 from gate.decision import AskSecondFactor, Decision, Wait, decide
 from gate.liveness.check import Finding, LivenessCheck, LivenessScore
 from gate.liveness.risk import Facts, Limits, reason_for_pass
@@ -73,7 +74,8 @@ class History(Protocol):
 class EarlyViews:
     """The oldest view of the nearest face that liveness may still rest on, with its frame.
 
-    One track, one second, in memory only; it is embedded if the face steps into the zone.
+    One track, one second, in memory only, and only while the face is there; it is embedded if
+    the face steps into the zone.
     """
 
     def __init__(self) -> None:
@@ -89,6 +91,11 @@ class EarlyViews:
             self._kept.popleft()
         if not self._kept or now_s - self._kept[-1][0] >= EARLY_EVERY_S:
             self._kept.append((now_s, frame, track.face))
+
+    def keep_only(self, tracks: Collection[int]) -> None:
+        """Let go of the views of a face that has gone."""
+        if self._track_id not in tracks:
+            self._kept.clear()
 
     def take(self, track_id: int) -> tuple[Frame, Face] | None:
         """The oldest view of the track, which is let go of; None where there is none."""
@@ -138,6 +145,7 @@ class Sight:
         """
         self._tracker.settled = ended
         searched = self._tracker.observe(frame, now_s)
+        self._early.keep_only(self.tracks)
         track = self.nearest(frame) or nearest(self._tracker.tracks)
         if track is None or track.track_id in ended:
             self._check.forget(now_s)
@@ -164,6 +172,11 @@ class Sight:
             self._early.keep(frame, track, now_s)
         after = self._check.score(track.track_id)
         return after is not None and (before is None or before.finding is not after.finding)
+
+    @property
+    def tracks(self) -> frozenset[int]:
+        """The faces that are there, or were a moment ago; a number never comes again."""
+        return frozenset(track.track_id for track in self._tracker.tracks)
 
     def nearest(self, frame: Frame) -> Track | None:
         """The face in the zone, of several the nearest."""
@@ -251,10 +264,10 @@ class Sight:
         return decision
 
     def _facts(self, account: str) -> Facts:
-        received_at = self._knowledge.blocked_at or self._wall_clock()
+        now = self._wall_clock()
         return replace(
             self._history.facts(account),
-            deny_list_h=(self._wall_clock() - received_at).total_seconds() / 3600,
+            deny_list_h=age_s(self._knowledge.blocked_at or now, now) / 3600,
             look_alike=account in self._knowledge.look_alikes,
         )
 

@@ -65,7 +65,7 @@ def deliver(outbox: Outbox, client: Client, told: Told = nobody) -> int:
         if status != "accepted":
             log.error("the ledger %s tap %s: %s", status, tap_id, answer.get("problem"))
         settled.append((tap_id, status, json.dumps(answer)))
-    outbox.settle(settled)
+    outbox.settle(settled, client.now())
     for (tap_id, _), answer in zip(waiting, answers, strict=True):
         told(tap_id, answer)
     return len(waiting)

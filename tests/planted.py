@@ -61,7 +61,7 @@ def outbox_emptied_before_the_answer(patch: pytest.MonkeyPatch) -> None:
         send = client.send_taps
 
         def send_and_tick_off(signed: list[str]) -> Any:
-            outbox.settle([(tap_id, "accepted", "{}") for tap_id, _ in waiting])
+            outbox.settle([(tap_id, "accepted", "{}") for tap_id, _ in waiting], client.now())
             return send(signed)
 
         client.send_taps = send_and_tick_off

@@ -298,3 +298,35 @@ def test_a_clip_played_in_real_time_loses_what_a_slow_gate_has_no_time_for(tmp_p
 def test_a_clip_to_be_played_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="there is no clip at"):
         PlayedClip(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize("fails", ["when it is opened", "while it is read"])
+def test_whatever_goes_wrong_with_a_camera_it_is_named_and_tried_again(
+    fails: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gate.camera.LOST_AFTER_S", 0.3)
+    broken = threading.Event()
+    broken.set()
+
+    def pictures() -> Iterator[Frame | None]:
+        for number in count():
+            if broken.is_set():
+                raise ValueError("a driver of an unknown kind")
+            yield lively(number)
+
+    def opened() -> Scripted:
+        if broken.is_set() and fails == "when it is opened":
+            raise OSError("a driver of an unknown kind")
+        return Scripted(pictures())
+
+    camera = Camera("0")
+    camera._open = opened
+    camera.start()
+    try:
+        assert watched(camera, 1.0)[-1] is CameraFault.UNPLUGGED
+        broken.clear()
+        assert camera.next(3.0) is not None
+        assert camera.fault is None
+    finally:
+        camera.stop()
+    assert "cannot be read: a driver of an unknown kind" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from gate.doors.choices import make_door
 from gate.doors.driven import DrivenDoor
 from gate.doors.events import DoorEvent
+from gate.doors.mqtt import MqttDriver
 from gate.errors import DoorError
 from gate.settings import DoorSettings
 from tests.broker import Broker, Controller, free_port
@@ -83,6 +85,37 @@ def test_the_gate_takes_over_and_hands_back(
     wait_for(lambda: controller.modes() == ["gate"])
     door[0].stop()
     wait_for(lambda: controller.modes() == ["gate", "shut"])
+
+
+def test_after_a_short_drop_the_gate_takes_over_again(
+    door: tuple[DrivenDoor, Told], controller: Controller
+) -> None:
+    """A second without a connection falls between two checks of the door's thread."""
+    made, _ = door
+    wait_for(lambda: controller.modes() == ["gate"])
+    driver: Any = made._driver
+    driver._client.socket().shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: controller.modes() == ["gate", "shut", "gate"], 8)
+    assert made.fault == ""
+    made.open(ACCOUNT)
+    wait_for(controller.commands)
+
+
+def test_the_will_of_a_connection_that_is_gone_does_not_come_after_the_next(
+    broker: Broker, controller: Controller
+) -> None:
+    """A cut cable: the broker believes in the old connection until nothing is heard of it."""
+    driver = MqttDriver(settings(broker), "")
+    driver.start(lambda is_open, as_found: None, lambda: None)
+    lost: Any = driver._client
+    lost.loop_stop()
+    try:
+        driver.start(lambda is_open, as_found: None, lambda: None)
+        wait_for(lambda: controller.modes() == ["gate", "shut", "gate"], 8)
+    finally:
+        lost.socket().close()
+        driver.close()
+    wait_for(lambda: controller.modes() == ["gate", "shut", "gate", "shut"])
 
 
 @pytest.mark.parametrize(("fail_open", "will"), [(False, "shut"), (True, "open")])

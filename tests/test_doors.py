@@ -43,6 +43,11 @@ OPENED, CLOSED, HELD, FORCED = (
         ([(0, "unlock"), (1, "open"), (9, "unlock"), (13, "tick"), (22, "tick")], [OPENED, HELD]),
         ([(5, "found"), (14.9, "tick"), (15, "tick"), (16, "closed")], [HELD, CLOSED]),
         ([(5, "open"), (14.9, "tick"), (15, "tick")], [FORCED, HELD]),
+        # It closed while nobody looked.
+        ([(0, "open"), (5, "found closed"), (6, "closed")], [FORCED, CLOSED]),
+        ([(0, "unlock"), (1, "open"), (13, "tick"), (14, "found closed")], [OPENED, HELD, CLOSED]),
+        ([(0, "found closed"), (2, "open")], [FORCED]),
+        ([(0, "open"), (5, "found"), (6, "closed")], [FORCED, CLOSED]),
     ],
 )
 def test_a_door_is_held_or_forced(
@@ -53,8 +58,8 @@ def test_a_door_is_held_or_forced(
     for at_s, what in story:
         if what == "unlock":
             watch.unlocked(at_s, 3)
-        elif what == "found":
-            watch.found(at_s, True)
+        elif what.startswith("found"):
+            told.append(watch.found(at_s, what == "found"))
         elif what == "tick":
             told.append(watch.tick(at_s))
         else:
@@ -73,11 +78,14 @@ class Lever:
         self.problem: Exception | None = None
         self.go = threading.Event()
         self.go.set()
+        self.moved: Moved = lambda is_open, as_found: None
 
     def start(self, moved: Moved, pressed: Callable[[], None]) -> None:
         self.started += 1
         if isinstance(self.problem, DoorError):
             raise self.problem
+        self.moved = moved
+        moved(False, True)
 
     def unlock(self, seconds: float) -> None:
         self.go.wait(10)
@@ -171,6 +179,17 @@ def test_a_bug_in_a_driver_does_not_end_the_doors_thread(
     assert "ZeroDivisionError" in caplog.text
     lever.problem = None
     wait_for(lambda: not door.fault)
+
+
+def test_a_door_that_closed_while_its_driver_was_away_is_told_of(
+    door: DrivenDoor, lever: Lever, told: Told
+) -> None:
+    lever.moved(True, False)
+    wait_for(lambda: len(told.events) == 1)
+    lever.problem = ZeroDivisionError()
+    door.open(ACCOUNT)
+    wait_for(lambda: lever.started > 1)
+    wait_for(lambda: told.kinds()[1:] == [DoorEvent.FAILED, DoorEvent.CLOSED])
 
 
 def test_a_release_by_staff_is_told_by_name(door: DrivenDoor, lever: Lever, told: Told) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import traceback
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -209,3 +211,23 @@ def test_digits_are_four_digits(digits: str) -> None:
 def test_a_gallery_of_before_has_neither_digits_nor_passes() -> None:
     old = BASE.model_dump_json(exclude={"passes": True, "riders": {"__all__": {"digits", "ask"}}})
     assert GallerySnapshot.model_validate_json(old) == BASE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"riders": [{"account": "secret", "template": "c2VjcmV0", "images": 0}]},
+        {"gone": ["secret"]},
+        {"passes": {**RULES.model_dump(), "revoked": ["secret"]}},
+        {"riders": [rider(4, template=b"secret").model_dump(mode="json")]},
+    ],
+)
+def test_what_is_wrong_with_a_change_is_said_without_anything_that_was_in_it(
+    changes: dict[str, object],
+) -> None:
+    contents = json.dumps({**change().model_dump(mode="json"), **changes}).encode()
+    line = b"facefare-gallery-change-1 south-1 12 17\n"
+    with pytest.raises(GalleryRefused, match="contents cannot be used") as refused:
+        opened(seal_document(line, contents, BOX.public_key(), ENROLLMENT))
+    said = "".join(traceback.format_exception(refused.value))
+    assert "secret" not in said and "c2VjcmV0" not in said and f"{4:032x}" not in said

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from enrollment.passes import issue_pass
 from gate import client as gate_client
 from gate import sync
 from gate.client import Client, provision
-from gate.errors import ServerRefused
+from gate.errors import GateRevoked, ServerRefused
 from gate.identity import GateFile, GateIdentity, load_identity, make_keys, save_identity
 from models.access.gates import add_gate, revoke_gate
 from models.wire.keys import base64url, raw_public
@@ -195,8 +196,40 @@ def test_a_gate_that_may_not_wait_leaves_the_server_alone_for_a_while(
     assert 0.4 <= time.monotonic() - began < 5
 
 
-def test_a_revoked_gate_is_refused(gate: Connected) -> None:
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_revoked_gate_is_told_so(gate: Connected, waiting: bool) -> None:
     gate.fetch(-1)
-    revoke_gate(gate.desk.enrollment.access, "south-1", gate.desk.now)
-    with pytest.raises(ServerRefused):
+    if waiting:
+        gate.fetch(0)  # from now on the server holds its answer back
+    else:
+        revoke_gate(gate.desk.enrollment.access, "south-1", gate.desk.now)
+    later = threading.Timer(
+        0.7, revoke_gate, (gate.desk.enrollment.access, "south-1", gate.desk.now)
+    )
+    if waiting:
+        later.start()
+    with pytest.raises(GateRevoked, match="was revoked"):
         gate.fetch(0)
+
+
+def test_a_gate_that_the_server_never_knew_is_told_so(gate: Connected, tmp_path: Path) -> None:
+    key, _ = make_keys(tmp_path / "other")
+    client = Client(gate.identity.file.server, "south-1", key)
+    try:
+        with pytest.raises(GateRevoked, match="not registered"):
+            client.gallery(-1)
+    finally:
+        client.close()
+
+
+def test_a_token_that_is_refused_is_no_revocation(gate: Connected) -> None:
+    late = gate.desk.now - timedelta(hours=1)
+    client = Client(
+        gate.identity.file.server, "south-1", gate.identity.signing_key, clock=lambda: late
+    )
+    try:
+        with pytest.raises(ServerRefused, match="has expired") as refused:
+            client.gallery(-1)
+    finally:
+        client.close()
+    assert not isinstance(refused.value, GateRevoked)

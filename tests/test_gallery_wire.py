@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import traceback
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -174,3 +176,24 @@ def test_contents_of_another_shape_are_refused(contents: bytes) -> None:
 def test_a_snapshot_that_contradicts_itself_cannot_be_made(changes: dict[str, object]) -> None:
     with pytest.raises((ValidationError, TimeFormatError)):
         snapshot(**changes)
+
+
+@pytest.mark.parametrize(
+    "rider",
+    [
+        {"account": ACCOUNTS[0], "template": "c2VjcmV0", "images": 0, "digits": "secret"},
+        {"account": "secret", "template": "not base64: secret", "images": 3, "ask": "secret"},
+        {"account": ACCOUNTS[0], "template": "c2VjcmV0", "images": 3, "name": "secret"},
+        "secret",
+    ],
+)
+def test_what_is_wrong_with_a_gallery_is_said_without_anything_that_was_in_it(
+    rider: object,
+) -> None:
+    contents = {**snapshot().model_dump(mode="json"), "riders": [rider]}
+    whole = json.dumps(contents).encode()
+    for data in (whole, whole[:-1]):
+        with pytest.raises(GalleryRefused, match="contents cannot be used") as refused:
+            opened(signed(b"facefare-gallery-1 south-1 17\n", data))
+        said = "".join(traceback.format_exception(refused.value))
+        assert "secret" not in said and "c2VjcmV0" not in said and ACCOUNTS[0] not in said

@@ -181,12 +181,27 @@ def test_digits_settle_which_of_two_look_alikes_it_is(
     assert check_tap(signed, gate.key.public_key()).medium == "face"
 
 
+def test_wrong_digits_count_once_however_many_frames_there_are(
+    tmp_path: Path, engine: DlibEngine, before_the_gate: Frame, template: Vectors
+) -> None:
+    gate = Gate(tmp_path, engine, template)
+    gate.see(standing(before_the_gate, 0, 2))
+    gate.digits.typed("9999")
+    gate.see(standing(before_the_gate, 2, 5.5))
+    gate.see(at_30_fps([before_the_gate] * 45, 5.5))
+    assert gate.screen.shown[-1] == (Phase.SECOND_FACTOR, Word.DIGITS_WRONG)
+    gate.digits.typed("0815")
+    gate.see(standing(before_the_gate, 7, 9))
+    assert gate.opened == [ANNA]
+
+
 @pytest.mark.parametrize(
     ("limits", "list_age", "waiting", "said"),
     [
         (replace(SAFE, openings_a_day=0), timedelta(0), 0, Word.ENOUGH_TODAY),
         (replace(SAFE, openings_since_pass=0), timedelta(0), 0, Word.SHOW_AGAIN),
         (SAFE, timedelta(hours=25), 0, Word.PASS_ONLY),
+        (SAFE, timedelta(hours=-1), 0, Word.PASS_ONLY),  # the clock was set back
         (SAFE, timedelta(0), SAFE.offline_openings_max, Word.OFFLINE_LIMIT),
     ],
 )

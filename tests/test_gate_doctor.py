@@ -29,6 +29,7 @@ from models.access.gates import revoke_gate
 from models.database import open_sqlite
 from models.tables.access import AccessTable
 from tests.station import Station, facefare, free_port
+from tests.test_gate_faults import full_disk
 
 MODELS = Path("nowhere")
 
@@ -77,6 +78,16 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
         yield made
     finally:
         made.stop()
+
+
+class Nothing(BaseHTTPRequestHandler):
+    """A proxy that knows of no server behind it."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
 
 
 _number = iter(range(1000))
@@ -193,6 +204,35 @@ def test_a_damaged_outbox_is_found(gate: GateIdentity) -> None:
     assert done.returncode == 1
     assert "outbox file   " in done.stdout and "is damaged" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_outbox_and_a_full_disk_stand_in_the_json_too(gate: GateIdentity) -> None:
+    Outbox(gate.outbox_path)
+    with alone(gate), full_disk(4096):
+        assert found(gate)["outbox"].level is Level.BAD
+    for path in gate.path.glob("outbox.sqlite-*"):
+        path.unlink()
+    gate.outbox_path.write_bytes(b"not a database at all" * 400)
+    done = facefare("gate", "doctor", "--dir", str(gate.path), "--json")
+    assert done.returncode == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert "is damaged" in checks["outbox file"]["says"]
+    assert checks["outbox"]["level"] == "bad" and "cannot be used" in checks["outbox"]["says"]
+    assert checks["liveness"]["level"] == "ok"
+
+
+def test_a_proxy_in_the_servers_place_is_a_matter_of_the_network(gate: GateIdentity) -> None:
+    """Whoever follows the hint must not provision the gate anew."""
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    proxy.daemon_threads = True
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    try:
+        checks = found(changed(gate, server=f"http://127.0.0.1:{proxy.server_port}"))
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+    assert checks["network"].level is Level.BAD and "status 404" in checks["network"].says
+    assert "keys" not in checks
 
 
 def test_a_gate_without_a_gallery_is_not_ready(gate: GateIdentity) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import resource
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,20 +28,33 @@ from gate import run, sync
 from gate.camera import Camera
 from gate.client import Client
 from gate.clock import GateClock
+from gate.decision import Decision, Open, Refuse
 from gate.errors import NotReady, OutboxError, ServerRefused
-from gate.eyes import Eyes, load_eyes, patiently
-from gate.faults import Fault
+from gate.eyes import Eyes, load_eyes
+from gate.faults import Fault, FaultBoard
 from gate.identity import GateFile, GateIdentity, load_identity, make_keys, save_identity
-from gate.liveness.check import NoCheck
+from gate.liveness.check import Finding, LivenessScore, NoCheck
 from gate.outbox import Outbox
+from gate.presented import PresentedDigits, PresentedPass, SeenFace
+from gate.recognition import Measured, make_matcher
+from gate.refresh import Refresh
+from gate.second_factor import PassAndDigits
+from gate.settings import KioskSettings
+from gate.sight import Knowledge
+from gate.words import Word
+from models.errors import FacefareError
 from models.faces.dlib_engine import DlibEngine
-from models.wire.gallery import GalleryRider, GallerySnapshot, seal_gallery
+from models.faces.matching import Matcher
+from models.wire.gallery import GalleryRider, GallerySnapshot, PassRules, seal_gallery
 from models.wire.keys import base64url, raw_public
+from models.wire.pass_text import pack_pass
+from models.wire.passes import CarriedTemplate, Pass, PassMedium, sign_pass
 from models.wire.times import format_utc
 from tests.test_gate_sync import Scripted, says
 from tests.test_outbox import make_tap
 
 ENROLLMENT = Ed25519PrivateKey.generate()
+PASSES = Ed25519PrivateKey.generate()
 
 
 @pytest.fixture
@@ -65,7 +83,12 @@ def identity(tmp_path: Path, server: str) -> GateIdentity:
     return load_identity(tmp_path / "gate")
 
 
-def sealed(identity: GateIdentity, version: int, engine_id: str = "dlib-resnet-1") -> bytes:
+def sealed(
+    identity: GateIdentity,
+    version: int,
+    engine_id: str = "dlib-resnet-1",
+    issued_at: datetime | None = None,
+) -> bytes:
     """A gallery of one rider, as enrollment seals it for this gate."""
     vector = np.eye(1, 128, dtype="<f4").tobytes()
     snapshot = GallerySnapshot(
@@ -73,8 +96,14 @@ def sealed(identity: GateIdentity, version: int, engine_id: str = "dlib-resnet-1
         dimensions=128,
         version=version,
         gate=identity.file.gate,
-        issued_at=format_utc(datetime.now(UTC)),
-        riders=(GalleryRider(account="a" * 32, template=vector, images=3),),
+        issued_at=format_utc(issued_at or datetime.now(UTC)),
+        riders=(GalleryRider(account="a" * 32, template=vector, images=3, digits="4711"),),
+        passes=PassRules(
+            issuer="fares.example/metro",
+            keys=(base64url(raw_public(PASSES.public_key())),),
+            valid_days_max=366,
+            revoked=("l0st--12bytes_AA",),
+        ),
     )
     return seal_gallery(snapshot, identity.box_key.public_key(), ENROLLMENT)
 
@@ -126,13 +155,188 @@ def test_a_revoked_gate_forgets_its_riders_and_says_so(
     with gate(identity, engine) as made:
         assert refresh(made) == {}
         assert identity.gallery_path.exists()
-        says(401, {"detail": "this gate's key is not registered or was revoked"})
+        detail = "this gate's key is not registered or was revoked"
+        says(401, {"title": "GateUnknown", "detail": detail})
         assert "was revoked" in refresh(made)[Fault.GALLERY]
         assert made._knowledge.matcher is None
         assert not identity.gallery_path.exists()
         serve(sealed(identity, 2))
         assert refresh(made) == {}
         assert made._knowledge.matcher is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (302, {}),
+        (404, b"<html>nothing here</html>"),
+        (403, {"detail": "this network is for staff"}),
+        (401, {"title": "TokenRefused", "detail": "the gate token has expired"}),
+        (404, {"title": "GateUnknown"}),
+        (200, b"<html>sign in to this network</html>"),
+    ],
+)
+def test_what_answers_in_the_servers_place_takes_nothing_away(
+    identity: GateIdentity, engine: DlibEngine, status: int, body: object
+) -> None:
+    serve(sealed(identity, 1))
+    with gate(identity, engine) as made:
+        refresh(made)
+        says(status, body, Location="https://elsewhere")
+        assert refresh(made) != {}
+        assert made._knowledge.matcher is not None
+        assert identity.gallery_path.exists()
+    with gate(identity, engine) as again:
+        assert refresh(again) != {}
+        assert again._knowledge.matcher is not None, "after a restart as well"
+        assert again._knowledge.blocked == {}
+
+
+def shown(
+    knowledge: Knowledge, medium: PassMedium = "pass", pass_id: str = "r4nD0m-12bytes_A"
+) -> Decision:
+    """What a pass opens now, held up by a rider whose face is that of the gallery's."""
+    now = datetime.now(UTC)
+    codes = np.eye(1, 128, dtype=np.int8).tobytes()
+    template = CarriedTemplate("dlib-resnet-1", 3, codes) if medium == "face+pass" else None
+    held = Pass(pass_id, "a" * 32, medium, now, now + timedelta(days=300), template)
+    text = pack_pass(sign_pass(held, "fares.example/metro", PASSES))
+    factor = PassAndDigits(lambda: knowledge.claims, lambda: now)
+    return factor.decide(PresentedPass(text), SEEN)
+
+
+SEEN = SeenFace(
+    np.eye(1, 128, dtype=np.float32)[0], 3, "dlib-resnet-1", None,
+    LivenessScore(Finding.LIVE, pair=0.9),
+)  # fmt: skip
+
+
+def only_passes_open(knowledge: Knowledge) -> None:
+    """Nobody is recognised, and every kind of pass is judged as ever."""
+    assert knowledge.matcher is None
+    decision = shown(knowledge)
+    assert isinstance(decision, Open) and decision.medium == "pass"
+    decision = shown(knowledge, "face+pass")
+    assert isinstance(decision, Open) and decision.medium == "face+pass"
+    assert shown(knowledge, pass_id="l0st--12bytes_AA") == Refuse(Word.PASS_WITHDRAWN)
+    factor = PassAndDigits(lambda: knowledge.claims, lambda: datetime.now(UTC))
+    assert factor.decide(PresentedDigits("4711"), SEEN) == Refuse(Word.NO_GALLERY)
+
+
+@pytest.mark.parametrize("reason", ["another engine", "nothing measured"])
+def test_passes_open_also_where_the_gallery_cannot_be_used(
+    identity: GateIdentity, engine: DlibEngine, reason: str
+) -> None:
+    serve(sealed(identity, 1))
+    with gate(identity, engine) as made:
+        refresh(made)
+        assert made._knowledge.matcher is not None
+        if reason == "another engine":
+            serve(sealed(identity, 2, engine_id="onnx:other"))
+        else:
+            serve(sealed(identity, 2))
+            nothing = made.refresh._measured.table.model_copy(update={"points": ()})
+            made.refresh._measured = replace(made.refresh._measured, table=nothing)
+        assert Fault.GALLERY in refresh(made)
+        only_passes_open(made._knowledge)
+
+
+class Alone:
+    """What a gate keeps up to date, with a clock that a test can set."""
+
+    def __init__(self, identity: GateIdentity) -> None:
+        self.off = timedelta(0)
+        self.knowledge, self.faults = Knowledge(), FaultBoard()
+        self.clock = GateClock(lambda: datetime.now(UTC) + self.off)
+        self.client = Client(
+            identity.file.server, identity.file.gate, identity.signing_key, clock=self.clock
+        )
+        measured = Measured.of("dlib-resnet-1", identity.table_path)
+        self.refresh = Refresh(
+            identity, self.client, self.knowledge, measured, self.clock, self.faults, io.StringIO()
+        )
+
+    def ask(self) -> None:
+        with contextlib.suppress(FacefareError):
+            self.refresh.everything()
+
+
+AGES = pytest.mark.parametrize(
+    "off", [timedelta(days=8), timedelta(days=-2)], ids=["a week later", "the clock set back"]
+)
+
+
+@AGES
+def test_a_gate_without_its_server_falls_back_to_passes(
+    identity: GateIdentity, off: timedelta
+) -> None:
+    serve(sealed(identity, 1))
+    made = Alone(identity)
+    try:
+        made.ask()
+        assert made.knowledge.matcher is not None
+        says(503, {"detail": "busy"})
+        made.ask()
+        assert made.knowledge.matcher is not None
+        made.off = off
+        made.ask()
+        only_passes_open(made.knowledge)
+        assert "riders may have left since" in made.faults.standing()[Fault.GALLERY]
+    finally:
+        made.client.close()
+
+
+@AGES
+def test_a_gate_that_starts_without_its_server_falls_back_to_passes(
+    identity: GateIdentity, off: timedelta
+) -> None:
+    serve(sealed(identity, 1))
+    first, second = Alone(identity), Alone(identity)
+    try:
+        first.ask()
+        says(503, {"detail": "busy"})
+        second.off = off
+        second.ask()
+        only_passes_open(second.knowledge)
+        assert second.knowledge.blocked == {}
+    finally:
+        first.client.close()
+        second.client.close()
+
+
+def test_a_clock_a_little_behind_is_no_clock_that_was_set_back(identity: GateIdentity) -> None:
+    serve(sealed(identity, 1, issued_at=datetime.now(UTC) + timedelta(minutes=4)))
+    first, second = Alone(identity), Alone(identity)
+    try:
+        first.ask()
+        says(503, {"detail": "busy"})
+        second.ask()
+        assert second.knowledge.matcher is not None
+    finally:
+        first.client.close()
+        second.client.close()
+
+
+def test_while_a_gallery_is_made_ready_the_one_before_it_recognises(
+    identity: GateIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sealed(identity, 1))
+    made = Alone(identity)
+    found = []
+
+    def watched(snapshot: GallerySnapshot, measured: Measured) -> Matcher:
+        found.append((made.knowledge.matcher is not None, made.knowledge.claims is not None))
+        return make_matcher(snapshot, measured)
+
+    try:
+        made.ask()
+        monkeypatch.setattr("gate.refresh.make_matcher", watched)
+        serve(sealed(identity, 2))
+        made.ask()
+    finally:
+        made.client.close()
+    assert found == [(True, True)]
+    assert made.knowledge.matcher is not None and made.knowledge.matcher.gallery.version == 2
 
 
 def test_without_a_server_the_gate_goes_on_with_what_it_kept(
@@ -259,7 +463,43 @@ def test_a_gallery_that_cannot_be_kept_is_used_all_the_same(
     assert list(identity.path.glob("*.new")) == []
 
 
-def test_weights_that_are_a_text_pointer_are_waited_for(
+@contextmanager
+def begun(identity: GateIdentity, out: io.StringIO, models: Path) -> Iterator[str]:
+    """A gate with a screen that begins in a thread; yields the screen's address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    file = identity.file.model_copy(update={"kiosk": KioskSettings(port=port)})
+    ready = threading.Event()
+
+    def begin() -> None:
+        whole = replace(identity, file=file)
+        with run.waiting(whole, out, lambda: load_eyes(identity, "full", models)):
+            ready.wait(60)
+
+    beginning = threading.Thread(target=begin)
+    beginning.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        ready.set()
+        beginning.join(60)
+    assert not beginning.is_alive()
+
+
+def shown_at(address: str, fault: Fault | None) -> dict[str, Any]:
+    """The screen's state once ``fault``, or none, stands there."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.HTTPError):
+            state: dict[str, Any] = httpx.get(f"{address}/state").json()
+            if (fault in state["faults"]) if fault else not state["faults"]:
+                return state
+        time.sleep(0.05)
+    raise AssertionError(f"{fault} never stood on the screen")
+
+
+def test_weights_that_are_a_text_pointer_are_waited_for_and_the_screen_says_so(
     identity: GateIdentity, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gate.eyes.RETRY_S", 0.1)
@@ -267,23 +507,30 @@ def test_weights_that_are_a_text_pointer_are_waited_for(
     models.mkdir()
     for file in (data / "models").glob("*MiniFASNet*.onnx"):
         (models / file.name).write_text("version https://git-lfs.github.com/spec/v1\n")
-    got: list[Eyes] = []
-
-    def load() -> None:
-        got.append(patiently(lambda: load_eyes(identity, "full", models), out))
-
-    loading = threading.Thread(target=load)
-    loading.start()
-    until = time.monotonic() + 30
-    while "out of service" not in out.getvalue() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert "is a text pointer to the weights, not the weights" in out.getvalue()
-    assert "facefare faces pull minifasnet" in out.getvalue()
-    for file in (data / "models").glob("*MiniFASNet*.onnx"):
-        (models / file.name).write_bytes(file.read_bytes())
-    loading.join(30)
-    assert len(got) == 1
+    with begun(identity, out, models) as screen:
+        state = shown_at(screen, Fault.EYES)
+        assert (state["sign"], state["title"]["en"]) == ("fault", "Out of order")
+        assert state["advice"]["en"] == "This gate is not running. Please use another gate."
+        assert "is a text pointer to the weights" in httpx.get(f"{screen}/health").text
+        assert "is a text pointer to the weights, not the weights" in out.getvalue()
+        assert "facefare faces pull minifasnet" in out.getvalue()
+        for file in (data / "models").glob("*MiniFASNet*.onnx"):
+            (models / file.name).write_bytes(file.read_bytes())
+        assert shown_at(screen, None)["sign"] == "wait"
     assert out.getvalue().count("out of service") == 1, "said once"
+
+
+def test_an_outbox_that_cannot_be_read_at_the_start_is_waited_for_and_the_screen_says_so(
+    identity: GateIdentity, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.eyes.RETRY_S", 0.1)
+    identity.outbox_path.write_bytes(b"no database" * 1000)
+    with begun(identity, io.StringIO(), data / "models") as screen:
+        state = shown_at(screen, Fault.RECORD)
+        assert state["advice"]["en"].startswith("This gate cannot record rides now.")
+        assert "cannot be used" in httpx.get(f"{screen}/health").json()["problem"]
+        identity.outbox_path.unlink()
+        assert shown_at(screen, None)["sign"] == "wait"
 
 
 def test_a_dead_camera_stands_on_the_board_and_on_the_screen(

@@ -141,6 +141,21 @@ def test_trouble_is_told_apart(
     assert outbox.counts().pending == 1
 
 
+@pytest.mark.parametrize("page", [b"<html>sign in</html>", b"[]", b'{"blocked": "no"}'])
+def test_a_page_in_the_servers_place_is_no_answer(
+    identity: GateIdentity, client: Client, page: bytes
+) -> None:
+    outbox = Outbox(identity.outbox_path)
+    outbox.append(make_tap, identity.signing_key)
+    says(200, page)
+    with pytest.raises(ServerUnreachable):
+        sync.deliver(outbox, client)
+    with pytest.raises(ServerUnreachable):
+        sync.fetch_blocked(identity, client)
+    assert outbox.counts().pending == 1
+    assert sync.kept_blocked(identity) is None
+
+
 def test_what_is_no_facefare_server_is_named_when_provisioning(server: str) -> None:
     says(200, b"<html>welcome</html>")
     with pytest.raises(ServerUnreachable, match="is not a Facefare server"):

@@ -220,24 +220,29 @@ def test_the_digits_typed_show_as_dots(page: Page, station: Station) -> None:
     assert station.keypad.take() is None
 
 
-@pytest.mark.parametrize("fault", [Fault.CAMERA, Fault.DOOR, Fault.RECORD])
+@pytest.mark.parametrize("fault", [Fault.CAMERA, Fault.DOOR, Fault.RECORD, Fault.EYES])
 def test_a_fault_is_shown_in_words_until_it_is_over(
     page: Page, station: Station, fault: Fault
 ) -> None:
     station.faults.set(fault, "what the engineer reads: /dev/video0")
-    station.screen.refresh()
     expect(page.locator("body")).to_have_class(re.compile(r"\bfault\b"))
     expect(page.locator(".advice")).not_to_contain_text("/dev/video0")
     check_screen(page)
     keep_picture(page, f"fault-{fault}")
     station.faults.set(fault, "")
-    station.screen.refresh()
     expect(page.locator("body")).to_have_class(re.compile(r"\bwait\b"))
 
 
-def test_a_fault_that_is_for_staff_alone_stays_off_the_screen(station: Station) -> None:
-    station.faults.set(Fault.OFFLINE, "no server since 12:00")
-    assert station.screen.after(0, 0)["sign"] == "wait"
+@pytest.mark.parametrize("fault", [Fault.CLOCK, Fault.GALLERY, Fault.OFFLINE, Fault.DISK])
+def test_of_a_fault_that_keeps_nobody_from_riding_staff_read_the_name(
+    page: Page, station: Station, fault: Fault
+) -> None:
+    station.faults.set(fault, "no server since 12:00")
+    expect(page.locator("#faults")).to_have_text(f"· {fault}")
+    expect(page.locator("body")).to_have_class(re.compile(r"\bwait\b"))
+    expect(page.locator("body")).not_to_contain_text("12:00")
+    station.faults.set(fault, "")
+    expect(page.locator("#faults")).to_have_text("")
 
 
 def test_a_silhouette_is_drawn_from_the_box_alone(page: Page, station: Station) -> None:

@@ -44,6 +44,9 @@ def make_tap(seq: int, prev: str) -> Tap:
     )
 
 
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
 @pytest.fixture
 def key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.generate()
@@ -81,9 +84,9 @@ def test_a_tap_waits_until_the_ledger_has_answered_for_it(
     outbox = Outbox(tmp_path / "outbox.sqlite")
     first, second = outbox.append(make_tap, key), outbox.append(make_tap, key)
     third = outbox.append(make_tap, key)
-    outbox.settle([(first.tap_id, "accepted", "{}")])
+    outbox.settle([(first.tap_id, "accepted", "{}")], NOON)
     assert [tap_id for tap_id, _ in outbox.pending(10)] == [second.tap_id, third.tap_id]
-    outbox.settle([(second.tap_id, "refused", "{}"), (third.tap_id, "quarantined", "{}")])
+    outbox.settle([(second.tap_id, "refused", "{}"), (third.tap_id, "quarantined", "{}")], NOON)
     assert outbox.counts() == Counts(pending=0, accepted=1, refused=1, quarantined=1)
 
 
@@ -93,7 +96,7 @@ def test_pruning_keeps_the_head_of_the_chain_and_everything_unanswered(
     outbox = Outbox(tmp_path / "outbox.sqlite")
     waiting = outbox.append(make_tap, key)
     taps = [outbox.append(make_tap, key) for _ in range(KEPT_AFTER_ANSWER + 5)]
-    outbox.settle([(tap.tap_id, "accepted", "{}") for tap in taps])
+    outbox.settle([(tap.tap_id, "accepted", "{}") for tap in taps], NOON)
     assert outbox.counts().accepted == KEPT_AFTER_ANSWER
     assert [tap_id for tap_id, _ in outbox.pending(10)] == [waiting.tap_id]
     assert outbox.append(make_tap, key).seq == KEPT_AFTER_ANSWER + 7
@@ -165,9 +168,6 @@ def test_killed_at_random_moments_every_tap_that_was_reported_is_there_once(
     assert set(reported) <= set(kept)
 
 
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
 def tap_of(medium: str, at: datetime) -> Callable[[int, str], Tap]:
     def build(seq: int, prev: str) -> Tap:
         return make_tap(seq, prev).model_copy(update={"medium": medium, "at": format_utc(at)})
@@ -200,5 +200,20 @@ def test_what_a_face_did_a_month_ago_is_forgotten(tmp_path: Path, key: Ed25519Pr
     outbox = Outbox(tmp_path / "outbox.sqlite")
     outbox.append(tap_of("face", NOON - timedelta(days=31)), key)
     newest = outbox.append(tap_of("face", NOON), key)
-    outbox.settle([(newest.tap_id, "accepted", "{}")])
+    outbox.settle([(newest.tap_id, "accepted", "{}")], NOON)
     assert outbox.history(lambda: NOON).facts("a" * 32).openings_since_pass == 1
+
+
+def test_taps_of_a_clock_that_ran_ahead_take_no_limit_away(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    for hours in (3, 2):
+        outbox.append(tap_of("face", NOON - timedelta(hours=hours)), key)
+    outbox.append(tap_of("pass", NOON + timedelta(days=4000)), key)
+    ahead = outbox.append(tap_of("face", NOON + timedelta(days=4000)), key)
+    outbox.settle([(ahead.tap_id, "accepted", "{}")], NOON)
+    assert outbox.history(lambda: NOON).facts("a" * 32) == Facts(3, 3, waiting=3)
+    outbox.append(tap_of("pass", NOON + timedelta(minutes=1)), key)
+    later = outbox.history(lambda: NOON + timedelta(days=2)).facts("a" * 32)
+    assert (later.openings_today, later.openings_since_pass) == (0, 0)

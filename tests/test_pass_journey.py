@@ -18,7 +18,6 @@ from enrollment.photos import read_photo
 from gate.decision import Decision, Open, Refuse
 from gate.liveness.check import Finding, LivenessScore
 from gate.presented import SeenFace
-from gate.qr import PassReader
 from gate.recognition import Measured
 from gate.second_factor import PATIENCE_S, Claims, PassAndDigits
 from gate.words import Word
@@ -68,7 +67,7 @@ def claims(desk: Desk, gate: TestGate) -> Claims:
 def before_the_camera(desk: Desk, gate: TestGate, issued: IssuedPass, face: str | None) -> Decision:
     """Hold the pass up for as long as the gate is patient, with this face above it."""
     known = claims(desk, gate)
-    factor = PassAndDigits(lambda: known, lambda: desk.now, PassReader(look_every=1))
+    factor = PassAndDigits(lambda: known, lambda: desk.now)
     station = read_photo(photo(OTHER))
     held = Held(width_px=1920, height_px=1080, distance_mm=280, yaw_deg=8, pitch_deg=-10)
     decision: Decision | None = None

@@ -12,8 +12,10 @@ from gate.passage import (
     Policy,
     Show,
     State,
+    forget_gone,
     may_decide,
     step,
+    unopened,
 )
 from gate.words import Word
 from models.wire.tap import Evidence, PassEvidence
@@ -164,6 +166,47 @@ def test_an_ended_passage_asks_for_no_more_embeddings() -> None:
     assert may_decide(looking, 1)
 
 
+def test_a_door_that_failed_is_no_passage_and_the_next_try_makes_no_tap() -> None:
+    opened, _ = step(State(), sees(1, opens(ANNA)), 0.0, POLICY)
+    shut, told = unopened(opened, ANNA)
+    assert told == (Show(Phase.OUT_OF_SERVICE, Word.DOOR_FAULT),)
+    again, commands = step(shut, sees(1, opens(ANNA)), 1.0, POLICY)
+    assert commands == (OpenDoor(ANNA, EVIDENCE, on_record=True), Show(Phase.OPEN, ""))
+    _, commands = step(again, sees(2, opens(ANNA)), 9.0, POLICY)
+    assert commands == (Show(Phase.ALREADY_PASSED, Word.JUST_PASSED),)
+
+
+def test_a_door_that_fails_twice_for_a_rider_still_owes_one_opening() -> None:
+    opened, _ = step(State(), sees(1, opens(ANNA)), 0.0, POLICY)
+    again, _ = step(unopened(opened, ANNA)[0], sees(1, opens(ANNA)), 1.0, POLICY)
+    _, commands = step(unopened(again, ANNA)[0], sees(1, opens(ANNA)), 2.0, POLICY)
+    assert commands[0] == OpenDoor(ANNA, EVIDENCE, on_record=True)
+
+
+def test_who_stepped_back_from_a_door_that_failed_is_looked_at_again() -> None:
+    opened, _ = step(State(), sees(1, opens(ANNA)), 0.0, POLICY)
+    gone, _ = step(opened, None, 1.5, POLICY)
+    shut, told = unopened(gone, ANNA)
+    assert (told, shut.phase) == ((), Phase.IDLE)
+    assert may_decide(shut, 1)
+
+
+def test_a_door_that_failed_for_one_rider_says_nothing_of_the_next() -> None:
+    first, _ = step(State(), sees(1, opens(ANNA)), 0.0, POLICY)
+    second, _ = step(first, sees(2, opens(BORIS)), 1.2, POLICY)
+    after, told = unopened(second, ANNA)
+    assert (told, after.phase, after.ended) == ((), Phase.OPEN, second.ended)
+    _, commands = step(after, sees(3, opens(ANNA)), 9.0, POLICY)
+    assert commands[0] == OpenDoor(ANNA, EVIDENCE, on_record=True)
+
+
+def test_after_the_anti_passback_time_a_failed_opening_counts_no_more() -> None:
+    opened, _ = step(State(), sees(1, opens(ANNA)), 0.0, POLICY)
+    late = POLICY.anti_passback_s
+    after, commands = step(unopened(opened, ANNA)[0], sees(2, opens(ANNA)), late, POLICY)
+    assert (commands[0], after.owed) == (OpenDoor(ANNA, EVIDENCE), frozenset())
+
+
 PASS = PassEvidence(pass_hash="ab" * 32)
 
 
@@ -206,3 +249,8 @@ def test_the_next_riders_pass_waits_until_the_first_has_gone() -> None:
     commands = play((0.0, sees(1, opens(ANNA))), (0.5, next_one), (1.6, next_one))
     assert doors(commands) == [ANNA, BORIS]
     assert doors(play((0.0, sees(1, opens(ANNA))), (0.5, next_one))) == [ANNA]
+
+
+def test_what_ended_for_a_face_is_forgotten_when_the_face_has_gone() -> None:
+    refused = State(ended=frozenset({1, 2, 3}))
+    assert forget_gone(refused, frozenset({2, 9})).ended == {2}

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from models.wire import pass_text, passes
 from models.wire.keys import base64url, key_id, raw_public
@@ -300,3 +302,11 @@ def test_a_tap_names_a_pass_by_a_hash_only() -> None:
     assert pass_hash("r4nD0m-12bytes_A") == (
         "2dea7370c194a5f83480fad1fc472ade0df51851516b83738ef6afd43d9275ab"
     )
+
+
+def test_what_is_wrong_with_a_pass_is_said_without_the_face_it_carries() -> None:
+    template = CarriedTemplate("dlib-resnet-1", 0, CODES)
+    with pytest.raises(ValidationError) as refused:
+        sign_pass(replace(WITH_FACE, account="somebody", template=template), ISSUER, KEY)
+    assert base64url(CODES)[:20] not in str(refused.value)
+    assert "somebody" not in str(refused.value)

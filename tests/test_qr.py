@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -10,17 +11,27 @@ import numpy as np
 import pytest
 import segno
 
+from bench.gate_station import Blank, Stopwatch, make_gate
 from bench.phone_screens import Held, photographed
 from gate import qr
+from gate.equipment import PassDigitsAndKeys
+from gate.kiosk.keypad import Keypad
+from gate.loop import GateLoop
+from gate.outbox import Outbox
 from gate.qr import PassReader, read_pass
+from gate.second_factor import PassAndDigits
+from gate.sight import Knowledge
 from models.faces.engine import Frame
+from models.faces.tracking import Tracker
 from models.wire.pass_text import pack_pass
 from models.wire.passes import sign_pass
 from tests.conftest import read_rgb
+from tests.offline_gate import FRAME, Blind
 from tests.test_passes import ISSUER, KEY, PLAIN, WITH_FACE
 
 TEXTS = {"pass": pack_pass(sign_pass(PLAIN, ISSUER, KEY)),
          "face+pass": pack_pass(sign_pass(WITH_FACE, ISSUER, KEY))}  # fmt: skip
+NOW = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 LOOKS = 12  # under half a second of a camera's frames: a rider holds a pass for longer
 
 
@@ -36,7 +47,7 @@ def station(data: Path) -> Frame:
 
 def looks(text: str, station: Frame, held: Held) -> str | None:
     """What a reader makes of a pass held so, over the frames of half a second."""
-    reader = PassReader(look_every=1)
+    reader = PassReader()
     shown = code(text)
     for number in range(LOOKS):
         # Nobody's hand is quite still.
@@ -73,7 +84,7 @@ def test_a_pass_on_a_screen_is_read(medium: str, held: Held, station: Frame) -> 
 
 
 def test_a_picture_without_a_pass_has_none(station: Frame) -> None:
-    reader = PassReader(look_every=1)
+    reader = PassReader()
     assert [reader.read(station) for _ in range(3)] == [None, None, None]
 
 
@@ -93,18 +104,33 @@ def test_the_pass_is_found_beside_another_code() -> None:
     assert read_pass(picture) == TEXTS["pass"]
 
 
-def test_only_every_third_frame_is_looked_at(station: Frame) -> None:
-    frame = photographed(code(TEXTS["pass"]), station, HD.but(distance_mm=220))
-    reader = PassReader()
-    assert [reader.read(frame) is not None for _ in range(7)] == [
-        True, False, False, True, False, False, True,
-    ]  # fmt: skip
+@pytest.mark.parametrize(("fps", "at_least"), [(10, 4), (15, 7), (30, 9)])
+def test_a_gate_looks_for_a_pass_nine_times_a_second_where_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: int, at_least: int
+) -> None:
+    looks: list[int] = []
+
+    def counted(grey: qr.Grey) -> str | None:
+        looks.append(grey.shape[1])
+        return read_pass(grey)
+
+    monkeypatch.setattr(qr, "read_pass", counted)
+    identity, seconds = make_gate(tmp_path), 4
+    loop = GateLoop(
+        identity, Knowledge(None, {}), Tracker(Blind(), fused_frames=3),
+        Outbox(identity.outbox_path), Stopwatch(), Blank(), wall_clock=lambda: NOW,
+        second_factor=PassDigitsAndKeys(PassAndDigits(lambda: None, lambda: NOW), Keypad()),
+    )  # fmt: skip
+    for number in range(seconds * fps):
+        loop.on_frame(FRAME, number / fps)
+    assert at_least <= len(looks) / seconds <= 11
+    assert len(set(looks)) == len(qr.SCALES), "each enlargement has its turn"
 
 
 def test_outside_the_zone_nothing_is_read(station: Frame) -> None:
     frame = photographed(code(TEXTS["pass"]), station, HD.but(distance_mm=220, across=0.75))
-    left = PassReader(zone=(0.0, 0.0, 0.5, 1.0), look_every=1)
-    right = PassReader(zone=(0.4, 0.0, 1.0, 1.0), look_every=1)
+    left = PassReader(zone=(0.0, 0.0, 0.5, 1.0))
+    right = PassReader(zone=(0.4, 0.0, 1.0, 1.0))
     assert left.read(frame) is None
     assert right.read(frame) == TEXTS["pass"]
 
@@ -123,7 +149,7 @@ def test_a_zone_without_a_pixel_holds_no_pass(station: Frame) -> None:
 def test_a_look_is_short(station: Frame) -> None:
     """The figure itself is in docs/passes.md; this only notices ten times as much."""
     frame = cv2.resize(station, (1280, 720))
-    reader = PassReader(look_every=1)
+    reader = PassReader()
     times_s = []
     for _ in range(6):
         began = time.perf_counter()

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gate.doors.events import DoorEvent, DoorWatch
+from gate.doors.events import DoorEvent, DoorWatch, Unopened
 from gate.errors import DoorError
 
 COMMANDS_MAX = 8
@@ -69,6 +69,7 @@ class Driver(Protocol):
 class _Open:
     at_s: float
     by: str = ""  # the member of staff, or "button"; empty for a passage
+    account: str = ""  # of a passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class DrivenDoor:
         self._clock = clock
         self._watch = DoorWatch(held_after_s)
         self._inbox: queue.Queue[_Open | _Moved] = queue.Queue(COMMANDS_MAX)
-        self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
+        self._events: deque[DoorEvent | Unopened] = deque(maxlen=EVENTS_KEPT)
         self._stop = threading.Event()
         self._lock_at_s: float | None = None
         self._check_at_s = 0.0
@@ -115,7 +116,7 @@ class DrivenDoor:
         """Have the door open, at once in return; raise ``DoorError`` where it is out of order."""
         if self.fault:
             raise DoorError(self.fault)
-        self._put(_Open(self._clock()))
+        self._put(_Open(self._clock(), account=account))
 
     def release(self, by: str) -> None:
         """A member of staff opens by hand: recorded like a passage, but nobody is charged."""
@@ -123,7 +124,7 @@ class DrivenDoor:
             raise DoorError(self.fault)
         self._put(_Open(self._clock(), by))
 
-    def events(self) -> list[DoorEvent]:
+    def events(self) -> list[DoorEvent | Unopened]:
         """What happened since this was last asked, oldest first."""
         told = []
         while self._events:
@@ -185,7 +186,7 @@ class DrivenDoor:
                 continue
             match message:
                 case _Moved(is_open=is_open, as_found=True):
-                    self._watch.found(self._clock(), is_open)
+                    self._tell(self._watch.found(self._clock(), is_open))
                 case _Moved(is_open=is_open):
                     self._tell(self._watch.moved(self._clock(), is_open))
                 case _Open():
@@ -204,17 +205,22 @@ class DrivenDoor:
     def _carry_out(self, command: _Open) -> None:
         now_s = self._clock()
         if now_s - command.at_s > COMMAND_AGE_S_MAX:
-            self._tell(DoorEvent.FAILED, "a command waited too long and was dropped")
+            self._failed(command, "a command waited too long and was dropped")
             return
         try:
             self._driver.unlock(self._pulse_s)
-        except DoorError as error:
-            self._tell(DoorEvent.FAILED, str(error))
+        except Exception as error:
+            self._failed(command, str(error))
             raise
         self._lock_at_s = self._clock() + self._pulse_s
         self._watch.unlocked(self._clock(), self._pulse_s)
         if command.by:
             self._tell(DoorEvent.RELEASED, command.by)
+
+    def _failed(self, command: _Open, detail: str) -> None:
+        self._tell(DoorEvent.FAILED, detail)
+        if command.account:
+            self._events.append(Unopened(command.account))
 
     def _well(self) -> None:
         if self.fault:

@@ -25,6 +25,13 @@ class DoorEvent(StrEnum):
     FAILED = "failed"  # it was told to open, and did not take the command
 
 
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """The door failed for a passage; ``account`` is whose tap stands for nothing so far."""
+
+    account: str
+
+
 @dataclass
 class DoorWatch:
     """Follows one door with a sensor. Times are seconds of a clock that only runs forward."""
@@ -39,10 +46,14 @@ class DoorWatch:
         self.unlocked_until_s = max(self.unlocked_until_s, now_s + seconds)
         self._held_told = False
 
-    def found(self, now_s: float, is_open: bool) -> None:
-        """How the door stood when the gate began to look: nobody forced it just now."""
-        self.is_open = is_open
+    def found(self, now_s: float, is_open: bool) -> DoorEvent | None:
+        """How the door stood when the gate began to look: nobody forced it just now, but it
+        may have closed while nobody looked."""
         self.unlocked_until_s = max(self.unlocked_until_s, now_s)
+        if not is_open:
+            return self.moved(now_s, is_open)
+        self.is_open = True
+        return None
 
     def moved(self, now_s: float, is_open: bool) -> DoorEvent | None:
         """The sensor says where the door is now; None where that is no news."""

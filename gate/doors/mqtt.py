@@ -7,11 +7,14 @@
 ``mode`` is who decides: ``gate`` while the gate's program is there. When the connection is
 lost, by a crash, a power cut or a cut cable, the broker itself publishes the last will:
 ``open`` or ``shut``, as ``fail_open`` says; a controller obeys it until ``gate`` comes back.
+The gate says so at every connection, also after one that was lost for a moment only. Its
+client id stays the same, so that the broker ends the lost one, will and all, before the new.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -39,6 +42,9 @@ class MqttDriver:
         self._topic = settings.topic or ""
         self._password = password
         self._client: Any = None
+        # No longer than the 23 characters that every broker takes.
+        self._client_id = f"facefare-{secrets.token_hex(6)}"
+        self._taken_over: Any = None
         self._connected = threading.Event()
         self._refusal = ""
 
@@ -51,7 +57,7 @@ class MqttDriver:
             raise DoorError("MQTT needs the package paho-mqtt; install facefare[mqtt]") from error
         self._connected.clear()
         self._refusal = ""
-        client = Client(CallbackAPIVersion.VERSION2, clean_session=True)
+        client = Client(CallbackAPIVersion.VERSION2, self._client_id, clean_session=True)
         self._client = client
         self._prepare(client, moved)
         parts = urlsplit(self._settings.broker or "")
@@ -68,7 +74,7 @@ class MqttDriver:
                 f"the broker {self._settings.broker} does not let this gate in "
                 f"({self._refusal or 'no answer'}); check door.username and door.secret"
             )
-        self._publish(f"{self._topic}/mode", "gate", retain=True)
+        self._confirm(self._taken_over)
 
     def _prepare(self, client: Any, moved: Moved) -> None:
         client.will_set(f"{self._topic}/mode", self._mode_without_us, qos=1, retain=True)
@@ -91,6 +97,8 @@ class MqttDriver:
             return
         if self._settings.state_topic:
             client.subscribe(self._settings.state_topic, qos=1)
+        # The broker may have published the last will since: without this it would stand.
+        self._taken_over = client.publish(f"{self._topic}/mode", "gate", qos=1, retain=True)
         self._connected.set()
 
     def unlock(self, seconds: float) -> None:
@@ -101,7 +109,8 @@ class MqttDriver:
             "id": str(uuid7()),
             "seconds": seconds,
         }
-        self._publish(self._topic, json.dumps(message), retain=False)
+        self.check()
+        self._confirm(self._client.publish(self._topic, json.dumps(message), qos=1))
 
     def lock(self) -> None:
         """The controller times the pulse."""
@@ -125,9 +134,7 @@ class MqttDriver:
         client.loop_stop()
         self._connected.clear()
 
-    def _publish(self, topic: str, payload: str, retain: bool) -> None:
-        self.check()
-        sent = self._client.publish(topic, payload, qos=1, retain=retain)
+    def _confirm(self, sent: Any) -> None:
         try:
             sent.wait_for_publish(TIMEOUT_S)
         except (RuntimeError, ValueError) as error:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, render_template, request
 
-from gate.errors import DoorError
+from gate.errors import DoorError, OutboxError
 from gate.kiosk.keypad import Keypad
 from gate.kiosk.screen import Screen
 from gate.settings import LOOPBACK, KioskSettings
@@ -88,8 +88,11 @@ def create_app(kiosk: Kiosk) -> Flask:
         return jsonify({"released": True}), 200
 
     @app.get("/health")
-    def health() -> Response:
-        return jsonify(kiosk.health())
+    def health() -> tuple[Response, int]:
+        try:
+            return jsonify(kiosk.health()), 200
+        except OutboxError as error:
+            return jsonify({"problem": str(error)}), 503
 
     return app
 

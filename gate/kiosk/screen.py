@@ -3,10 +3,11 @@
 The gate's loop writes, the page's requests read:
 
     {"version": 12, "sign": "go", "title": {"en": "Please go through", "zh": "请通行"},
-     "advice": null, "face": [0.4, 0.2, 0.2, 0.35], "money": null, "keys": false}
+     "advice": null, "face": [0.4, 0.2, 0.2, 0.35], "money": null, "keys": false, "faults": []}
 
 ``sign`` is one of six pictures that differ in colour and in shape. ``face`` is the box of the
-nearest face as shares of the picture (left, top, width, height), never a picture.
+nearest face as shares of the picture (left, top, width, height), never a picture. ``faults`` are
+the names of those that stand, small below for staff.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Screen:
         self._shown = Shown()
         self._version = 1
         self._changed = threading.Condition()
+        faults.changed = self.refresh
 
     def show(self, phase: Phase, text: str, tap_id: str | None = None) -> None:
         """Show where the passage stands; the digits are asked for while a face is in doubt."""
@@ -116,6 +118,7 @@ class Screen:
             "face": shown.face,
             "money": shown.money,
             "keys": self._keypad.asked and sign == ASK,
+            "faults": [str(name) for name in self._faults.standing()],
         }
 
 

@@ -22,7 +22,7 @@ from models.access import sessions
 from models.access.gates import GateRegister, RegisteredGate
 from models.access.sessions import LiveSession
 from models.access.staff import SignedIn
-from models.wire.tokens import Request, TokenRefused, check_gate_token
+from models.wire.tokens import GateUnknown, Request, TokenRefused, check_gate_token
 
 SESSION_LIFETIME = sessions.IDLE_MAX
 
@@ -165,5 +165,5 @@ def authenticate_gate(register: GateRegister, audience: str) -> RegisteredGate:
     )
     gate = register.gate(name)
     if gate is None:
-        raise TokenRefused(f"the gate {name} is not registered")
+        raise GateUnknown(f"the gate {name} is not registered")
     return gate

@@ -65,8 +65,9 @@ class GalleryRider(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
-    )
+        extra="forbid", frozen=True, hide_input_in_errors=True,
+        ser_json_bytes="base64", val_json_bytes="base64",
+    )  # fmt: skip
 
     account: AccountId
     template: bytes
@@ -82,7 +83,7 @@ class PassRules(BaseModel):
     the last pass they signed has expired.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     issuer: str = Field(min_length=1, max_length=120)
     keys: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")], ...] = Field(min_length=1)
@@ -111,7 +112,7 @@ class GallerySnapshot(BaseModel):
     ``passes`` is None in a gallery of an enrollment that issues none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     v: Literal[1] = 1
     engine_id: str = Field(min_length=1, max_length=64)

@@ -40,7 +40,7 @@ CHANGE_MEDIA_TYPE = "application/vnd.facefare.gallery-change"
 class GalleryChange(BaseModel):
     """From the gallery ``base`` to ``version``: who is new or changed, and who is gone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     v: Literal[1] = 1
     engine_id: str = Field(min_length=1, max_length=64)

@@ -86,7 +86,7 @@ class Pass:
 
 
 class _Claims(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     iss: str
     aud: str

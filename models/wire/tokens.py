@@ -31,6 +31,14 @@ class TokenRefused(FacefareError):
     """A request whose token does not allow it."""
 
 
+class GateUnknown(TokenRefused):
+    """The server knows no such gate, or knows it no more: it was revoked.
+
+    The name is the title of the problem that the gate is answered (RFC 9457). It deletes its
+    gallery by it, and by nothing else.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a token is bound to."""
@@ -73,7 +81,8 @@ def check_gate_token(
     """Return the name of the gate that may make this ``request``.
 
     ``find_key(kid)`` answers (gate, key) of a registered gate; ``use_once(jti, exp)`` is
-    False for an id seen before. Raises ``TokenRefused`` with the reason in a sentence.
+    False for an id seen before. Raises ``TokenRefused`` with the reason in a sentence, and
+    ``GateUnknown`` for a key that is no gate's.
     """
     gate, claims = _verified_claims(token, find_key, audience)
     if set(claims) != _CLAIMS or claims["iss"] != gate:
@@ -100,7 +109,7 @@ def _verified_claims(
         raise TokenRefused(f"a gate token is needed here, not {header.get('typ')!r}")
     found = find_key(str(header.get("kid")))
     if found is None:
-        raise TokenRefused(
+        raise GateUnknown(
             "this gate's key is not registered or was revoked; provision the gate again"
         )
     gate, key = found

@@ -42,6 +42,7 @@ function show(state) {
   money(state.money);
   silhouette(state.face);
   keys(state.keys);
+  $("faults").textContent = state.faults.map((name) => `· ${name}`).join(" ");
 }
 
 let counted = "";
@@ -144,7 +145,7 @@ function silent() {
     sign: "fault",
     title: { en: words.titleEn, zh: words.titleZh },
     advice: { en: words.adviceEn, zh: words.adviceZh },
-    face: null, money: null, keys: false,
+    face: null, money: null, keys: false, faults: [],
   });
   version = 0;
 }
