@@ -26,7 +26,14 @@ from enrollment.form_pages import (
     show_alike,
 )
 from enrollment.freeze import freeze_rider, thaw_rider
-from enrollment.media import carry_face, pass_only, reissue, revoke, take_face
+from enrollment.media import (
+    carry_face,
+    last_guardian,
+    pass_only,
+    reissue,
+    revoke,
+    take_face,
+)
 from enrollment.passes import PassNotIssued
 from enrollment.riders import RiderDetails
 from enrollment.start_codes import new_start_code, set_pin
@@ -94,7 +101,7 @@ def _photo_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         try:
             form = read_face_form(_face_fields(found))
             if not sent and form.medium == "face+pass" and found.rider.medium == "face":
-                issued = carry_face(enrollment, rider_id, form.language, staff, now)
+                issued = carry_face(enrollment, rider_id, form, staff, now)
                 return papers_page(enrollment, rider_id, issued)
             approval = read_approval(enrollment)
             carrying, alike = take_face(enrollment, rider_id, form, sent, staff, now, approval)
@@ -175,7 +182,7 @@ def _back(rider_id: str, message: str) -> Response:
 
 def _face_fields(found: RiderDetails) -> dict[str, Any]:
     form = request.form
-    names = ("medium", "language", "guardian", "consent_text")
+    names = ("medium", "language", "age_group", "guardian", "consent_text")
     fields: dict[str, Any] = {name: form[name] for name in names if form.get(name, "").strip()}
     fields["stations"] = tuple(form.getlist("stations"))
     fields["consent_given"] = form.get("consent_given") == "yes"
@@ -202,7 +209,7 @@ def _photo_page(
         medium=medium,
         chosen=fields.getlist("stations") or found.station_names,
         keeps=found.rider.medium == "face",
-        guardian=next((c.guardian for c in reversed(found.consents) if c.guardian), None),
+        guardian=last_guardian(enrollment, found.rider.rider_id),
         consent=current_consent(language, medium),
         **face_choices(enrollment, found.rider.rider_id),
     )

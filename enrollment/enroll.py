@@ -100,9 +100,9 @@ def enroll_rider(
         with writing(enrollment.riders) as session:
             if session.get(Rider, rider.rider_id) is not None:
                 raise FormUsed(rider.rider_id)
+            check_room(enrollment, session, form.stations)  # the last place may be taken by now
             if template and gallery_version(session) != version:  # somebody was enrolled meanwhile
                 alike = check_alike(enrollment, session, template, approval)
-                check_room(enrollment, session, form.stations)
             _write(session, rider, form, key, staff)
             if template is not None and form.medium == "face":
                 keep_template(session, key, rider, template, now)

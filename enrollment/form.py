@@ -103,13 +103,17 @@ class EnrollForm(BaseModel):
 
 
 class FaceForm(BaseModel):
-    """What is asked when new photos are taken of a rider, or the medium changes to a face."""
+    """What is asked when new photos are taken of a rider, or the medium changes to a face.
+
+    The age is asked again only of a rider for whom a guardian agreed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     medium: Literal["face", "face+pass"]
     stations: Stations
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+    age_group: AgeGroup | None = None
     guardian: Name | None = None
     consent_text: str = Field(max_length=40)
     consent_given: Literal[True]
@@ -123,6 +127,8 @@ class PinForm(BaseModel):
     pin: Pin = Field(repr=False)
     pin_again: str = Field(max_length=100, repr=False)
 
+
+GUARDIAN_AGREES = _l("For a rider under 14 a parent or guardian agrees: write the guardian's name.")
 
 _WHAT_TO_DO = {
     "name": _l("Write the rider's name, up to %(max)s characters.", max=NAME_CHARACTERS_MAX),
@@ -187,9 +193,7 @@ def check_form(form: EnrollForm, settings: Settings) -> None:
         *_consent_problems(form.language, form.medium, form.consent_text),
     ]
     if form.age_group == "under-14" and form.guardian is None:
-        problems.append(
-            _("For a rider under 14 a parent or guardian agrees: write the guardian's name.")
-        )
+        problems.append(str(GUARDIAN_AGREES))
     if form.category != FULL_FARE and not form.evidence_checked:
         problems.append(
             _("Look at the evidence for the reduced fare, and say that you did. Keep no copy.")

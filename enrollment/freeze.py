@@ -37,7 +37,7 @@ def thaw_rider(enrollment: Enrollment, rider_id: str) -> None:
 
 def _set_status(session: Session, rider_id: str, before: str, status: str) -> None:
     rider = session.get(Rider, rider_id)
-    if rider is None:
+    if rider is None or rider.status == "left":
         raise EnrollmentRefused(
             _("There is no rider %(reference)s; check the reference.", reference=rider_id)
         )

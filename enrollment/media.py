@@ -25,7 +25,7 @@ from enrollment.duplicates import (
     mark_look_alikes,
 )
 from enrollment.enroll import keep_consent, keep_stations, keep_template
-from enrollment.form import EnrollmentRefused, FaceForm, check_face_form
+from enrollment.form import GUARDIAN_AGREES, EnrollmentRefused, FaceForm, check_face_form
 from enrollment.gallery import data_key_name, gallery_version, move_gallery_version
 from enrollment.hands_free import check_room
 from enrollment.passes import IssuedPass, carried, issue_pass, issue_within, revoke_passes
@@ -68,6 +68,7 @@ def take_face(
     check_face_form(form, enrollment.settings)
     with reading(enrollment.riders) as session:
         active_rider(session, rider_id)
+        who_agrees(session, rider_id, form)
         check_room(enrollment, session, form.stations, but_for=rider_id)
     template = make_template(enrollment, photos)
     with reading(enrollment.riders) as session:
@@ -75,6 +76,7 @@ def take_face(
         alike = check_alike(enrollment, session, template, approval, but_for=rider_id)
     with writing(enrollment.riders) as session:
         rider = active_rider(session, rider_id)
+        check_room(enrollment, session, form.stations, but_for=rider_id)
         if gallery_version(session) != version:
             alike = check_alike(enrollment, session, template, approval, but_for=rider_id)
         _forget_face(session, rider, now)
@@ -82,7 +84,8 @@ def take_face(
             revoke_passes(session, rider_id, "changed", now)  # it carries the former template
         rider.medium = form.medium
         session.add(rider)
-        keep_consent(session, rider, form.medium, form.language, form.guardian, staff, now)
+        guardian = who_agrees(session, rider_id, form)
+        keep_consent(session, rider, form.medium, form.language, guardian, staff, now)
         keep_stations(session, rider, form.stations)
         if form.medium == "face":
             key = enrollment.vault.key(data_key_name(rider_id))
@@ -99,18 +102,20 @@ def take_face(
 
 
 def carry_face(
-    enrollment: Enrollment, rider_id: str, language: str, staff: str, now: datetime
+    enrollment: Enrollment, rider_id: str, form: FaceForm, staff: str, now: datetime
 ) -> IssuedPass:
     """Move the kept template of a hands-free rider into their pass; no new photos are needed.
 
     Pass, medium and consent change together: whoever carries their face has agreed to it.
+    Raises ``PassNotIssued`` or ``EnrollmentRefused``.
     """
+    check_face_form(form, enrollment.settings)
     with writing(enrollment.riders) as session:
         issued = issue_within(enrollment, session, rider_id, "face+pass", now)
         rider = active_rider(session, rider_id)
-        guardian = _guardian(session, rider_id)
+        guardian = who_agrees(session, rider_id, form)
         _forget_face(session, rider, now)
-        keep_consent(session, rider, "face+pass", language, guardian, staff, now)
+        keep_consent(session, rider, "face+pass", form.language, guardian, staff, now)
     forget_old_pages(enrollment.riders)
     return issued
 
@@ -160,7 +165,7 @@ def active_rider(session: Session, rider_id: str) -> Rider:
 
 def _rider(session: Session, rider_id: str) -> Rider:
     rider = session.get(Rider, rider_id)
-    if rider is None:
+    if rider is None or rider.status == "left":
         raise EnrollmentRefused(
             _("There is no rider %(reference)s; check the reference.", reference=rider_id)
         )
@@ -168,16 +173,30 @@ def _rider(session: Session, rider_id: str) -> Rider:
 
 
 def last_guardian(enrollment: Enrollment, rider_id: str) -> str | None:
-    """Who agreed for this rider last, where somebody did: they have to agree again."""
+    """Who agreed for this rider the last time; None where the rider did."""
     with reading(enrollment.riders) as session:
         return _guardian(session, rider_id)
 
 
+def who_agrees(session: Session, rider_id: str, form: FaceForm) -> str | None:
+    """The guardian as ``form`` names them now, or None where the rider agrees alone.
+
+    Where the form does not say the age, whoever had a guardian the last time is a child still.
+    Raises ``EnrollmentRefused`` for a child without a guardian's name: the one before agreed
+    to other words.
+    """
+    child = form.age_group == "under-14"
+    if form.age_group is None:
+        child = _guardian(session, rider_id) is not None
+    if child and form.guardian is None:
+        raise EnrollmentRefused(str(GUARDIAN_AGREES))
+    return form.guardian if child else None
+
+
 def _guardian(session: Session, rider_id: str) -> str | None:
-    """Who agreed for this rider last, where somebody did."""
     newest = (
         select(Consent.guardian)
-        .where(Consent.rider_id == rider_id, col(Consent.guardian).is_not(None))
+        .where(Consent.rider_id == rider_id)
         .order_by(col(Consent.consent_id).desc())
     )
     return session.exec(newest).first()

@@ -16,7 +16,7 @@ from enrollment.enroll import keep_consent
 from enrollment.form import EnrollmentRefused, FaceForm, check_face_form
 from enrollment.gallery import move_gallery_version
 from enrollment.hands_free import check_room
-from enrollment.media import active_rider
+from enrollment.media import active_rider, who_agrees
 from enrollment.store import Enrollment
 from models.database import reading, writing
 from models.tables.riders import Rider, RiderStation, Template
@@ -35,8 +35,8 @@ def change_stations(
 ) -> None:
     """Let exactly the stations of ``form`` recognise the rider.
 
-    Raises ``EnrollmentRefused`` for a station that is full or unknown, and for a rider of whom
-    no template is kept.
+    Raises ``EnrollmentRefused`` for a station that is full or unknown, for a rider of whom no
+    template is kept, and for a child without a guardian.
     """
     check_face_form(form, enrollment.settings)
     with writing(enrollment.riders) as session:
@@ -50,7 +50,8 @@ def change_stations(
         check_room(enrollment, session, set(after) - before, but_for=rider_id)
         session.exec(delete(RiderStation).where(col(RiderStation.rider_id) == rider_id))
         session.add_all(RiderStation(rider_id=rider_id, station=station) for station in after)
-        keep_consent(session, rider, "face", form.language, form.guardian, staff, now)
+        guardian = who_agrees(session, rider_id, form)
+        keep_consent(session, rider, "face", form.language, guardian, staff, now)
         move_gallery_version(session, before.symmetric_difference(after))
 
 

@@ -130,7 +130,7 @@ def _revoked() -> str:
 
 def _active_rider(session: Session, rider_id: str) -> Rider:
     rider = session.get(Rider, rider_id)
-    if rider is None:
+    if rider is None or rider.status == "left":
         raise PassNotIssued(
             _("There is no rider %(reference)s; check the reference.", reference=rider_id)
         )

@@ -35,7 +35,7 @@ class PhotoRefused(FacefareError):
     """A file that cannot be used as a photo; the message speaks of "it"."""
 
 
-def read_photo(data: bytes) -> Frame:
+def read_photo(data: bytes, pixels_max: int = PIXELS_MAX) -> Frame:
     """Decode a JPEG, PNG or WebP file into an upright RGB frame of at most 1600 px a side.
 
     Raises ``PhotoRefused`` for another kind of file, one too large in bytes or pixels, an
@@ -54,10 +54,10 @@ def read_photo(data: bytes) -> Frame:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         image = kind(BytesIO(data))
-        _check_header(image)
+        _check_header(image, pixels_max)
         return _decode(image)
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels(_("more pixels than can be decoded")) from error
+        raise _too_many_pixels(_("more pixels than can be decoded"), pixels_max) from error
     except _DAMAGED as error:
         raise PhotoRefused(_("it is cut short or damaged; take or copy the photo again")) from error
 
@@ -73,10 +73,11 @@ def _kind(data: bytes) -> type[ImageFile.ImageFile]:
     raise PhotoRefused(_("it is not a JPEG, PNG or WebP picture; choose a photo"))
 
 
-def _check_header(image: ImageFile.ImageFile) -> None:
+def _check_header(image: ImageFile.ImageFile, pixels_max: int) -> None:
     width, height = image.size
-    if width * height > PIXELS_MAX:
-        raise _too_many_pixels(_("%(width)s × %(height)s pixels", width=width, height=height))
+    if width * height > pixels_max:
+        size = _("%(width)s × %(height)s pixels", width=width, height=height)
+        raise _too_many_pixels(size, pixels_max)
     if min(width, height) < SIDE_PX_MIN:
         raise PhotoRefused(
             _(
@@ -90,12 +91,12 @@ def _check_header(image: ImageFile.ImageFile) -> None:
         raise PhotoRefused(_("it is an animation; send a still photo"))
 
 
-def _too_many_pixels(size: str) -> PhotoRefused:
+def _too_many_pixels(size: str, pixels_max: int) -> PhotoRefused:
     return PhotoRefused(
         _(
             "it has %(size)s, above the limit of %(max)s million; send a smaller copy",
             size=size,
-            max=PIXELS_MAX // 1_000_000,
+            max=pixels_max // 1_000_000,
         )
     )
 

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, func, select
 from sqlmodel import Session, col
 
 from enrollment.access_log import who_looked
 from enrollment.erase import erase_rider
 from enrollment.gallery import data_key_name, open_digits, open_template
 from enrollment.rider_money import Farewell, RiderMoney
-from enrollment.rider_sign_in import subject_of
 from enrollment.store import Enrollment
-from models.database import reading, writing
-from models.tables.access import SignInFailures
+from models.database import reading
 from models.tables.riders import Rider, RidersTable, Template
 from models.wire.times import format_utc
 
@@ -66,9 +64,6 @@ def leave(enrollment: Enrollment, money: RiderMoney, rider: Rider) -> Gone:
     find_farewell = money.leaving(rider.account_id)
     before = _counts(enrollment, rider.rider_id)
     erase_rider(enrollment, rider.rider_id)
-    with writing(enrollment.access) as session:  # not even how often somebody guessed
-        failures = col(SignInFailures.subject) == subject_of(rider.rider_id)
-        session.exec(delete(SignInFailures).where(failures))
     after = _counts(enrollment, rider.rider_id)
     gone = {name: count - after[name] for name, count in before.items() if count > after[name]}
     return Gone(

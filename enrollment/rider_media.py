@@ -14,6 +14,7 @@ from datetime import datetime
 
 from flask_babel import gettext as _
 
+from enrollment.form import read_face_form
 from enrollment.media import carry_face, pass_only, reissue
 from enrollment.passes import IssuedPass, PassNotIssued, renew_pass
 from enrollment.rider_sign_in import rider_of
@@ -37,18 +38,30 @@ def may_change_to(rider: Rider) -> tuple[PassMedium, ...]:
 
 
 def change_medium(
-    enrollment: Enrollment, rider: Rider, medium: PassMedium, language: str, now: datetime
+    enrollment: Enrollment,
+    rider: Rider,
+    medium: PassMedium,
+    language: str,
+    text_id: str,
+    now: datetime,
 ) -> IssuedPass:
     """Change the medium and issue the pass that goes with it.
 
-    ``language`` is the one in which the rider read the consent text of a ``face+pass``.
+    ``text_id`` is the consent text of a ``face+pass`` that the rider read, in ``language``.
     Raises ``PassNotIssued`` or ``EnrollmentRefused``.
     """
     if medium not in may_change_to(rider):
         raise PassNotIssued(_("This change is made at the desk."))
     if medium == "pass":
         return pass_only(enrollment, rider.rider_id, now)
-    return carry_face(enrollment, rider.rider_id, language, BY_THE_RIDER, now)
+    agreed = {
+        "medium": medium,
+        "language": language,
+        "stations": (),
+        "consent_text": text_id,
+        "consent_given": True,
+    }
+    return carry_face(enrollment, rider.rider_id, read_face_form(agreed), BY_THE_RIDER, now)
 
 
 def new_pass(

@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 
 from enrollment.consent_texts import current_consent
 from enrollment.form import EnrollmentRefused
+from enrollment.media import last_guardian
 from enrollment.pass_pictures import as_pdf, as_svg
 from enrollment.passes import IssuedPass, PassNotIssued
 from enrollment.rider_media import change_medium, may_change_to, new_pass
@@ -88,7 +89,7 @@ def _issuing_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.get("/medium")
     @signed_in
     def medium() -> str:
-        return _medium_page()
+        return _medium_page(enrollment)
 
     @blueprint.post("/medium")
     @signed_in
@@ -97,12 +98,20 @@ def _issuing_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         wanted = next((m for m in may_change_to(rider) if m == fields.get("medium")), None)
         if wanted is None:
             return _refused(PassNotIssued(_("This change is made at the desk.")))
+        if wanted == "face+pass" and last_guardian(enrollment, rider.rider_id) is not None:
+            return _medium_page(enrollment), 409
         if wanted == "face+pass" and fields.get("agreed") != "yes":
-            return _medium_page(_("Read the text and tick the box if you agree.")), 400
+            problem = _("Read the text and tick the box if you agree.")
+            return _medium_page(enrollment, problem), 400
+        text_id = fields.get("consent_text", "")
         try:
             return _issued(
-                change_medium(enrollment, rider, wanted, page_language(), enrollment.clock())
+                change_medium(
+                    enrollment, rider, wanted, page_language(), text_id, enrollment.clock()
+                )
             )
+        except EnrollmentRefused as error:
+            return _medium_page(enrollment, str(error)), 400
         except _REFUSALS as error:
             return _refused(error)
 
@@ -121,12 +130,13 @@ def _new_pass(enrollment: Enrollment) -> IssuedPass:
     )
 
 
-def _medium_page(problem: str = "") -> str:
+def _medium_page(enrollment: Enrollment, problem: str = "") -> str:
     rider = this_rider()
     return render_template(
         "rider/medium.html",
         rider=rider,
         changes=may_change_to(rider),
+        guardian=last_guardian(enrollment, rider.rider_id),
         consent=current_consent(page_language(), "face+pass"),
         problem=problem,
     )

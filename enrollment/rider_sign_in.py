@@ -3,8 +3,9 @@
 The pass says who, the PIN that it is really they. What says who may be the text of the
 pass's code, the number of the pass, or the reference that staff read aloud; none of the
 three opens anything without the PIN. How often somebody may guess is the rule for staff
-(``models.access.attempts``); a rider's subject is ``rider REFERENCE``, which is no name of
-staff. A sign-in that fails says one sentence, whatever was wrong.
+(``models.access.attempts``); a rider's name there is ``rider REFERENCE``, which is no name of
+staff, and their address ``riders ADDRESS``, which is not where staff sign in. A sign-in that
+fails says one sentence, whatever was wrong.
 
 Sessions of riders are rows of their own, in the riders database, and die with the rider.
 """
@@ -25,8 +26,13 @@ from sqlmodel import Session, col, delete
 
 from enrollment.pass_keys import public_half, trusted_keys
 from enrollment.store import Enrollment
-from models.access.attempts import begin_attempt, forget_failures, network_of
-from models.database import reading, writing
+from models.access.attempts import (
+    begin_attempt,
+    forget_account,
+    forget_failures,
+    network_of,
+)
+from models.database import forget_old_pages, reading, writing
 from models.errors import FacefareError
 from models.tables.riders import Pass, Rider, RiderSession
 from models.wire.pass_text import QR_CHARACTERS_MAX, is_pass_text, unpack_pass
@@ -65,7 +71,7 @@ def sign_in_by_pin(
     enrollment: Enrollment, pass_text: str, pin: str, address: str | None, now: datetime
 ) -> str:
     """Check pass and PIN and return the rider's reference; raise ``RiderSignInRefused``."""
-    where = network_of(address)
+    where = riders_at(address)
     rider = rider_of(enrollment, pass_text, now)
     subject = None if rider is None else subject_of(rider.rider_id)
     with writing(enrollment.access) as session:
@@ -91,11 +97,23 @@ def subject_of(rider_id: str) -> str:
     return f"rider {rider_id}"
 
 
+def riders_at(address: str | None) -> str:
+    """How the attempts of all riders at one address are counted, apart from those of staff."""
+    return f"riders {network_of(address)}"
+
+
+def forget_guesses(enrollment: Enrollment, rider_id: str) -> None:
+    """Not even how often somebody guessed is kept of a rider who is erased."""
+    with writing(enrollment.access) as session:
+        forget_account(session, subject_of(rider_id))
+    forget_old_pages(enrollment.access)
+
+
 def pin_matches(pin_hash: str | None, pin: str) -> bool:
     """Compare in about the same time whether or not there is a hash."""
-    given = pin.strip()
+    given = pin.strip()[:PIN_CHARACTERS_MAX].encode(errors="replace")
     try:
-        right = PasswordHasher().verify(pin_hash or _nobody_hash(), given[:PIN_CHARACTERS_MAX])
+        right = PasswordHasher().verify(pin_hash or _nobody_hash(), given)
     except VerificationError:
         return False
     return right and pin_hash is not None
@@ -118,7 +136,8 @@ def rider_of(enrollment: Enrollment, text: str, now: datetime) -> Rider | None:
             return None if number is None else _holder(session, number)
         if _NUMBER.fullmatch(given):
             return _holder(session, given)
-        return session.get(Rider, given.lower().replace(" ", ""))
+        rider = session.get(Rider, given.lower().replace(" ", ""))
+        return None if rider is None or rider.status == "left" else rider
 
 
 def _number_in(enrollment: Enrollment, session: Session, text: str, now: datetime) -> str | None:
@@ -156,7 +175,7 @@ def find_rider_session(enrollment: Enrollment, token: str, now: datetime) -> Sig
         quiet = now - row.seen_at
         if rider is not None:
             session.expunge(rider)
-    if rider is None:
+    if rider is None or rider.status == "left":
         return None
     if quiet > _SEEN_EVERY:
         _touch(enrollment, token, now)

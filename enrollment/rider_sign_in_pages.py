@@ -28,8 +28,14 @@ from enrollment.rider_passkeys import (
     remove_passkey,
     sign_in_by_passkey,
 )
-from enrollment.rider_scan import NoPassSeen, pass_in_photo
-from enrollment.rider_sign_in import RiderSignInRefused, sign_in_by_pin
+from enrollment.rider_scan import (
+    FRAME_PIXELS_MAX,
+    PHOTO_PIXELS_MAX,
+    NoPassSeen,
+    ScansBusy,
+    pass_in_photo,
+)
+from enrollment.rider_sign_in import RiderSignInRefused, confirm_pin, sign_in_by_pin
 from enrollment.rider_web import (
     rider_guard,
     start_rider_session,
@@ -43,6 +49,7 @@ from models.wire.keys import KeyFileError, from_base64url
 
 PHOTO_BYTES_MAX = 4_000_000
 FRAME_BYTES_MAX = 600_000  # 1280 pixels a side, as the page makes them
+RETRY_AFTER_S = 1
 
 
 def sign_in_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
@@ -59,13 +66,20 @@ def _pin_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     def sign_in() -> str:
         return render_template("rider/sign_in.html", problem="")
 
+    @blueprint.errorhandler(ScansBusy)
+    @with_camera
+    def busy(error: ScansBusy) -> tuple[str, int, dict[str, str]]:
+        page = render_template("rider/sign_in.html", problem=str(error))
+        return page, 503, {"Retry-After": str(RETRY_AFTER_S)}
+
     @blueprint.post("/scan")
     def scan() -> Response:
         data = request.get_data(cache=False)
         if len(data) > FRAME_BYTES_MAX:
             abort(413)
         try:
-            return jsonify({"pass": pass_in_photo(data)})
+            text = pass_in_photo(data, FRAME_PIXELS_MAX, enrollment.scanning)
+            return jsonify({"pass": text})
         except NoPassSeen as error:
             return jsonify({"pass": None, "problem": str(error)})
 
@@ -75,7 +89,7 @@ def _pin_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         try:
             rider_id = sign_in_by_pin(
                 enrollment,
-                _pass_text(),
+                _pass_text(enrollment),
                 request.form.get("pin", ""),
                 request.remote_addr,
                 enrollment.clock(),
@@ -127,13 +141,13 @@ def _start_page(problems: tuple[str, ...]) -> str:
     )
 
 
-def _pass_text() -> str:
+def _pass_text(enrollment: Enrollment) -> str:
     """The pass as it was given: typed or pasted, or in a photograph."""
     typed = request.form.get("pass", "").strip()
     photo = request.files.get("photo")
     if typed or photo is None or not photo.filename:
         return typed
-    return pass_in_photo(photo.read(PHOTO_BYTES_MAX + 1))
+    return pass_in_photo(photo.read(PHOTO_BYTES_MAX + 1), PHOTO_PIXELS_MAX, enrollment.scanning)
 
 
 def _passkey_sign_in(blueprint: Blueprint, enrollment: Enrollment) -> None:
@@ -148,7 +162,6 @@ def _passkey_sign_in(blueprint: Blueprint, enrollment: Enrollment) -> None:
                 enrollment,
                 read_answer(request.get_data()),
                 _site(),
-                request.remote_addr,
                 enrollment.clock(),
             )
         except PasskeyRefused as error:
@@ -170,8 +183,13 @@ def _passkey_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     @blueprint.post("/passkeys/ask")
     @signed_in
     def passkey_options() -> Response | tuple[Response, int]:
+        rider, now = this_rider(), enrollment.clock()
         try:
-            return _json(ask_for_new(enrollment, this_rider(), _site(), enrollment.clock()))
+            pin = str(read_answer(request.get_data()).get("pin", ""))
+            confirm_pin(enrollment, rider, pin, request.remote_addr, now)
+            return _json(ask_for_new(enrollment, rider, _site(), now))
+        except RiderSignInRefused as error:
+            return jsonify(problem=str(error)), 401
         except PasskeyRefused as error:
             return jsonify(problem=str(error)), 409
 

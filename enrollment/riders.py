@@ -99,7 +99,9 @@ def count_of_other_engines(enrollment: Enrollment) -> int:
 
 def _without_template(enrollment: Enrollment) -> SelectOfScalar[Rider]:
     current = select(Template.rider_id).where(Template.engine_id == enrollment.engine_id)
-    return select(Rider).where(Rider.medium == "face", col(Rider.rider_id).not_in(current))
+    return select(Rider).where(
+        Rider.medium == "face", Rider.status != "left", col(Rider.rider_id).not_in(current)
+    )
 
 
 def _stations(

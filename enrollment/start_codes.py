@@ -4,8 +4,8 @@
 
 It is drawn at the desk, shown once, good once and for two weeks; here lies its argon2id hash.
 Whoever has the paper and the reference on it can choose the PIN, so a code that is drawn anew
-ends the one before, the PIN before and every session. Guesses are counted with those at the
-PIN (``enrollment.rider_sign_in``).
+ends the one before, the PIN before, every session and every passkey: whoever got hold of one
+of them is out. Guesses are counted with those at the PIN (``enrollment.rider_sign_in``).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sqlmodel import Session, col, delete
 
 from enrollment.form import EnrollmentRefused
 from enrollment.pins import hash_pin
-from enrollment.rider_sign_in import pin_matches, rider_of, subject_of
+from enrollment.rider_sign_in import pin_matches, rider_of, riders_at, subject_of
 from enrollment.store import Enrollment
-from models.access.attempts import begin_attempt, forget_failures, network_of
+from models.access.attempts import begin_attempt, forget_failures
 from models.database import reading, writing
 from models.errors import FacefareError
-from models.tables.riders import Rider, RiderSession
+from models.tables.riders import Passkey, Rider, RiderSession
 from models.tables.riders import StartCode as StartCodeRow
 
 START_PATH = "/me/start"
@@ -58,7 +58,7 @@ class StartRefused(FacefareError):
 
 
 def new_start_code(enrollment: Enrollment, rider_id: str, now: datetime) -> StartCode:
-    """Draw a code for this rider; the one before, the PIN and the sessions end."""
+    """Draw a code for this rider; the one before, PIN, sessions and passkeys end."""
     code = "".join(secrets.choice(_ALPHABET) for _place in range(_LENGTH))
     row = StartCodeRow(rider_id=rider_id, code_hash=hash_pin(code), until=now + GOOD_FOR)
     with writing(enrollment.riders) as session:
@@ -77,7 +77,7 @@ def choose_pin(
     enrollment: Enrollment, who: str, code: str, pin: str, address: str | None, now: datetime
 ) -> str:
     """Spend the code, set the PIN and return the rider's reference; raise ``StartRefused``."""
-    where, given = network_of(address), _BETWEEN.sub("", code).lower()
+    where, given = riders_at(address), _BETWEEN.sub("", code).lower()
     rider = rider_of(enrollment, who, now)
     subject = None if rider is None else subject_of(rider.rider_id)
     with writing(enrollment.access) as session:
@@ -97,7 +97,7 @@ def choose_pin(
 
 
 def set_pin(enrollment: Enrollment, rider_id: str, pin: str) -> None:
-    """Give the rider the PIN they typed at the desk; sessions and a start code end."""
+    """Give the rider the PIN they typed at the desk; sessions, passkeys, a start code end."""
     pin_hash = hash_pin(pin)
     with writing(enrollment.riders) as session:
         rider = session.get(Rider, rider_id)
@@ -110,10 +110,11 @@ def set_pin(enrollment: Enrollment, rider_id: str, pin: str) -> None:
 
 
 def _set_pin(session: Session, rider: Rider, pin_hash: str | None) -> None:
-    """Whoever is signed in with the PIN before is so no more."""
+    """Whoever is signed in is so no more, nor has a passkey to come back with."""
     rider.pin_hash = pin_hash
     session.add(rider)
-    session.exec(delete(RiderSession).where(col(RiderSession.rider_id) == rider.rider_id))
+    for table in (RiderSession, Passkey):
+        session.exec(delete(table).where(col(table.rider_id) == rider.rider_id))
 
 
 def _good_hash(enrollment: Enrollment, rider_id: str, now: datetime) -> str | None:

@@ -35,7 +35,7 @@ def desk_station_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     def choose_stations(rider_id: str) -> Response | tuple[str, int]:
         found, _case = opened(enrollment, rider_id, "stations")
         try:
-            form = _form(chosen_language(request.form))
+            form = _form(chosen_language(request.form), "age_group", "guardian")
             change_stations(enrollment, rider_id, form, staff_name(), enrollment.clock())
         except EnrollmentRefused as error:
             return _desk_page(enrollment, found, error.problems), 400
@@ -67,8 +67,8 @@ def rider_station_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         return redirect(url_for("rider.home"), 303)
 
 
-def _form(language: str) -> FaceForm:
-    """The form of this request; raises ``EnrollmentRefused``."""
+def _form(language: str, *more: str) -> FaceForm:
+    """The form of this request, with the fields ``more``; raises ``EnrollmentRefused``."""
     fields: dict[str, Any] = {
         "medium": "face",
         "language": language,
@@ -76,8 +76,8 @@ def _form(language: str) -> FaceForm:
         "consent_text": request.form.get("consent_text", ""),
         "consent_given": request.form.get("consent_given") == "yes",
     }
-    guardian = request.form.get("guardian", "").strip()
-    return read_face_form({**fields, "guardian": guardian} if guardian else fields)
+    written = {name: request.form[name] for name in more if request.form.get(name, "").strip()}
+    return read_face_form({**fields, **written})
 
 
 def _desk_page(enrollment: Enrollment, found: RiderDetails, problems: tuple[str, ...]) -> str:
@@ -86,6 +86,7 @@ def _desk_page(enrollment: Enrollment, found: RiderDetails, problems: tuple[str,
     return render_template(
         "enrollment/stations.html",
         found=found,
+        fields=fields,
         problems=problems,
         guardian=last_guardian(enrollment, rider.rider_id),
         may_change=may_change_stations(enrollment, rider),

@@ -48,6 +48,7 @@ class Enrollment:
     ``engine_id`` and ``dimensions`` say which templates are in use; ``load_engine`` is called
     when the first photo arrives, not before, and ``looking`` lets one request at a time use
     it; so is ``load_pair``, which tells prints and screens from people where it is there.
+    ``scanning`` lets one request at a time look for a pass in a photo.
     ``open_account(account_id, category)`` opens a fare account, ``close_account(account_id)``
     unlinks it from everything; both do nothing the second time; ``categories`` changes what it
     pays. ``access_log`` is written before a rider is shown. ``log_verifier_key`` is the fare
@@ -71,6 +72,7 @@ class Enrollment:
     clock: Callable[[], datetime] = utc_now
     load_pair: Callable[[], LivenessPair | None] = no_pair
     looking: Lock = field(default_factory=Lock)
+    scanning: Lock = field(default_factory=Lock)
 
     @classmethod
     def open(

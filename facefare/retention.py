@@ -32,7 +32,10 @@ def enrollment() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_option
 def expire(dry_run: bool, as_json: bool, data: Path) -> None:
-    """Erase riders without a ride for 'retention_months' of the settings; run it once a day."""
+    """Erase riders without a ride for 'retention_months' of the settings; run it once a day.
+
+    An erasure that was interrupted is finished.
+    """
     app = create_app(DataDirectory(data))
     desk, ledger = app.extensions["enrollment"], app.extensions["ledger"]
     sequence(ledger)  # a ride that waits for its number is a ride

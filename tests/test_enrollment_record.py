@@ -11,7 +11,7 @@ from sqlmodel import select
 from werkzeug.test import TestResponse
 
 from enrollment.access_log import who_looked
-from enrollment.media import active_pass, pass_only
+from enrollment.media import active_pass, last_guardian, pass_only
 from enrollment.riders import find_rider, search_riders
 from models.database import writing
 from models.tables.riders import Template
@@ -113,6 +113,50 @@ def test_a_kept_template_moves_into_the_pass_without_new_photos(
     assert "face+pass" in claims_of(code_on(answer.text))
     assert (only_rider(desk).medium, templates(desk)) == ("face+pass", 0)
     assert consents(desk) == [("en-2", True), ("carried-en-1", False)]
+
+
+def test_a_template_does_not_move_for_words_that_were_not_shown(
+    desk: Desk, browser: FlaskClient
+) -> None:
+    send(browser, FIRST)
+    rider = only_rider(desk)
+    given = {"medium": "face+pass", "language": "en", "consent_given": "yes"}
+    where = f"/enrollment/riders/{rider.rider_id}/photos"
+    answer = post(browser, where, {**given, "consent_text": "carried-en-0"})
+    assert (answer.status_code, "The consent text has changed" in answer.text) == (400, True)
+    assert post(browser, where, given).status_code == 400
+    assert (only_rider(desk).medium, templates(desk)) == ("face", 1)
+    assert consents(desk) == [("en-2", False)]
+
+
+@pytest.mark.parametrize(
+    ("medium", "text_id", "photos"), [("face", "en-2", 1), ("face+pass", "carried-en-1", 0)]
+)
+def test_for_a_child_whoever_agrees_to_new_words_is_typed_anew(
+    desk: Desk, browser: FlaskClient, medium: str, text_id: str, photos: int
+) -> None:
+    send(browser, FIRST, age_group="under-14", guardian="Wei Rider")
+    rider = only_rider(desk)
+    where = f"/enrollment/riders/{rider.rider_id}/photos"
+    act(browser, rider.rider_id, "open", reason="other", note="")
+    page = browser.get(where).text
+    assert 'name="guardian" value=""' in page and "Wei Rider" not in page
+    given = {
+        "medium": medium, "language": "en", "stations": ["south"], "consent_text": text_id,
+        "consent_given": "yes",
+    }  # fmt: skip
+
+    def sent(**more: str) -> TestResponse:
+        again = uploads([photo(FIRST_AGAIN)] * photos)
+        return post(browser, where, {**given, **more, "photos": again})
+
+    for more in ({}, {"age_group": "under-14"}):
+        answer = sent(**more)
+        assert (answer.status_code, "a parent or guardian agrees" in answer.text) == (400, True)
+    assert last_guardian(desk.enrollment, rider.rider_id) == "Wei Rider"
+    sent(age_group="under-14", guardian="Mei Rider")
+    assert only_rider(desk).medium == medium
+    assert last_guardian(desk.enrollment, rider.rider_id) == "Mei Rider"
 
 
 def test_riders_of_another_engine_are_listed_after_a_reason(

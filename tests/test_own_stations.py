@@ -155,6 +155,33 @@ def choose_directly(browser: FlaskClient, rider: Rider) -> Any:
     return post(browser, f"{record}/stations", given, record)
 
 
+def guardian_agreed(enrollment: Any, rider: Rider) -> None:
+    """From now on the rider's consent is a guardian's."""
+    with writing(enrollment.riders) as session:
+        [kept] = session.exec(select(Consent).where(Consent.rider_id == rider.rider_id))
+        kept.guardian = "Wei Rider"
+        session.add(kept)
+
+
+def test_for_a_child_the_desk_types_who_agrees_this_time(desk: Desk) -> None:
+    rider = put_rider(desk, unit(1))
+    guardian_agreed(desk.enrollment, rider)
+    browser = with_case(desk, rider)
+    page = browser.get(f"/enrollment/riders/{rider.rider_id}/stations").text
+    assert 'name="guardian" value=""' in page and "Wei Rider" not in page
+    for more in ({}, {"age_group": "under-14"}, {"age_group": "under-14", "guardian": " "}):
+        answer = choose(browser, rider, "drum-tower", **more)
+        assert (answer.status_code, "a parent or guardian agrees" in answer.text) == (400, True)
+    assert stations_of(desk.enrollment, rider) == ("south",)
+    again = {"age_group": "under-14", "guardian": "Mei Rider"}
+    assert choose(browser, rider, "drum-tower", **again).status_code == 303
+    assert consents_of(desk.enrollment, rider)[-1] == ("en-2", "staff-enroller", "Mei Rider")
+    assert choose(browser, rider, "south", age_group="14-or-over").status_code == 303
+    assert consents_of(desk.enrollment, rider)[-1] == ("en-2", "staff-enroller", None)
+    page = browser.get(f"/enrollment/riders/{rider.rider_id}/stations").text
+    assert 'name="age_group"' not in page
+
+
 # ---- by the rider
 
 
@@ -175,10 +202,7 @@ def test_a_rider_changes_them_on_the_own_page_after_agreeing(city: City) -> None
 
 def test_where_a_guardian_agreed_the_desk_has_to_ask_them_again(city: City) -> None:
     rider = city.rider()
-    with writing(city.enrollment.riders) as session:
-        [kept] = session.exec(select(Consent).where(Consent.rider_id == rider.rider_id))
-        kept.guardian = "Wei Rider"
-        session.add(kept)
+    guardian_agreed(city.enrollment, rider)
     client = city.signed_in(rider)
     assert "come to the desk together" in client.get("/me/stations").text
     answer = rider_post(client, "/me/stations", {**AGREED, "stations": ["drum-tower"]})

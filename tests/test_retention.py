@@ -12,12 +12,15 @@ from click.testing import CliRunner
 from sqlmodel import select
 
 from enrollment.retention import expire_riders, months_before, riders_to_forget
+from enrollment.rider_sign_in import subject_of
 from enrollment.riders import search_riders
 from facefare.retention import enrollment as command
 from facefare.retention import last_ride
 from facefare.setup import make_data
+from models.access.attempts import begin_attempt
 from models.database import reading, writing
 from models.settings import DataDirectory
+from models.tables.access import SignInFailures
 from models.tables.ledger import EntryRow
 from models.tables.riders import Consent, Rider
 from tests.desk import Desk
@@ -50,6 +53,16 @@ def test_only_who_has_not_ridden_for_the_time_is_erased(desk: Desk) -> None:
     assert left == {rides.rider_id, new.rider_id}
     assert desk.closed == [gone.account_id]
     assert expire_riders(desk.enrollment, rode.get, desk.now) == 0
+
+
+def test_not_even_the_guesses_at_the_pin_outlive_the_rider(desk: Desk) -> None:
+    gone = enrolled_ago(desk, 500, 1)
+    with writing(desk.enrollment.access) as session:
+        assert begin_attempt(session, subject_of(gone.rider_id), "192.0.2.7", desk.now)
+    assert expire_riders(desk.enrollment, lambda account: None, desk.now) == 1
+    with reading(desk.enrollment.access) as session:
+        left = [row.subject for row in session.exec(select(SignInFailures))]
+    assert left == ["address 192.0.2.7"]
 
 
 def test_a_last_ride_before_the_time_does_not_save_and_a_new_consent_does(desk: Desk) -> None:

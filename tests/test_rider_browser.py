@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from enrollment.access_log import record_looks
 from enrollment.cases import Case
+from enrollment.rider_sign_in import RiderSignInRefused, sign_in_by_pin
+from models.access.attempts import ADDRESS_FAILURES_MAX
 from tests.rider_site import Served, check_page, phone, ridden, serving, sign_in, watched_page
 from tests.riding import PIN, City, staff_browser
 
@@ -116,11 +118,18 @@ def test_a_passkey_is_made_and_opens_the_pages_without_pass_and_pin(
     sign_in(page, rider.rider_id)
     page.goto("/me/passkeys")
     page.get_by_role("button", name="Make a passkey on this phone").click()
+    expect(page.get_by_role("alert")).to_contain_text("the PIN is wrong")
+    check_page(page)
+    page.get_by_label("Your PIN once more").fill(PIN)
+    page.get_by_role("button", name="Make a passkey on this phone").click()
     expect(page.get_by_role("status")).to_contain_text("The passkey is kept")
     check_page(page)
     page.goto("/me/")
     page.get_by_role("button", name="Sign out").click()
 
+    for _ in range(ADDRESS_FAILURES_MAX):  # by others, behind the same address
+        with pytest.raises(RiderSignInRefused):
+            sign_in_by_pin(city.enrollment, "nobody", "111222", "127.0.0.1", city.clock())
     page.get_by_role("button", name="Sign in with a passkey").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Passkey Rider")
 
@@ -133,6 +142,7 @@ def test_a_passkey_is_made_and_opens_the_pages_without_pass_and_pin(
     expect(page.get_by_role("alert")).to_contain_text("opens nothing here")
     check_page(page)
 
+    city.clock.forward(seconds=61)  # whoever mistyped has waited
     # A person whom the phone does not recognise does not get in either.
     devtools.send(
         "WebAuthn.setUserVerified",

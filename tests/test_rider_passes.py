@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import select
 
 from enrollment.passes import list_passes
-from models.database import reading
-from models.tables.riders import Template
+from enrollment.riders import find_rider
+from models.database import reading, writing
+from models.tables.riders import Consent, Template
 from tests.riding import City, post
+
+AGREED = {"medium": "face+pass", "agreed": "yes", "consent_text": "carried-en-1"}
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_the_face_moves_into_the_pass_only_after_the_text_was_agreed_to(city: Ci
     client = city.signed_in(rider)
     assert post(client, "/me/medium", {"medium": "face+pass"}).status_code == 400
     assert template_count(city) == 1
-    page = post(client, "/me/medium", {"medium": "face+pass", "agreed": "yes"})
+    page = post(client, "/me/medium", AGREED)
     assert template_count(city) == 0
     text = re.search(r'<pre id="text">([^<]+)</pre>', page.text)
     assert text is not None
@@ -79,13 +83,35 @@ def test_the_face_moves_into_the_pass_only_after_the_text_was_agreed_to(city: Ci
     assert post(client, "/me/pass", {"pass": text[1]}).status_code == 409  # the old one is revoked
 
 
+@pytest.mark.parametrize("text_id", ["", "carried-en-0", "carried-zh-1", "en-2"])
+def test_only_the_text_that_was_shown_can_be_agreed_to(city: City, text_id: str) -> None:
+    rider = city.rider()
+    client = city.signed_in(rider)
+    assert 'name="consent_text" value="carried-en-1"' in client.get("/me/medium").text
+    answer = post(client, "/me/medium", {**AGREED, "consent_text": text_id})
+    assert (answer.status_code, "consent text has changed" in answer.text) == (400, True)
+    found = find_rider(city.enrollment, rider.rider_id)
+    assert found is not None and found.rider.medium == "face" and len(found.consents) == 1
+
+
+def test_where_a_guardian_agreed_the_face_moves_at_the_desk_only(city: City) -> None:
+    rider = city.rider()
+    with writing(city.enrollment.riders) as session:
+        session.exec(update(Consent).values(guardian="Wei Rider"))
+    client = city.signed_in(rider)
+    page = client.get("/me/medium").text
+    assert "This change is made at the desk." in page and "carried-en-1" not in page
+    answer = post(client, "/me/medium", {**AGREED, "age_group": "14-or-over", "guardian": "Wei"})
+    assert answer.status_code == 409
+    found = find_rider(city.enrollment, rider.rider_id)
+    assert found is not None and found.rider.medium == "face" and len(found.consents) == 1
+    assert post(client, "/me/medium", {"medium": "pass"}).status_code == 200  # less is kept
+
+
 def test_nobody_renews_another_riders_pass(city: City) -> None:
     rider, other = city.rider(), city.rider()
     mine, theirs = city.signed_in(rider), city.signed_in(other)
-    pages = [
-        post(client, "/me/medium", {"medium": "face+pass", "agreed": "yes"}).text
-        for client in (mine, theirs)
-    ]
+    pages = [post(client, "/me/medium", AGREED).text for client in (mine, theirs)]
     found = re.search(r'<pre id="text">([^<]+)</pre>', pages[1])
     assert found is not None
     assert post(mine, "/me/pass", {"pass": found[1]}).status_code == 409

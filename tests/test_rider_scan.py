@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
+from PIL import Image
 from playwright.sync_api import Browser, Page, Request, expect
 
 from enrollment.pass_pictures import as_png
@@ -17,7 +21,7 @@ from models.faces.engine import Frame
 from models.tables.riders import Rider
 from tests.fake_camera import with_camera, write_camera
 from tests.rider_site import Served, check_page
-from tests.riding import PIN, City
+from tests.riding import PIN, City, sign_in
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
@@ -158,6 +162,18 @@ def test_only_the_page_that_scans_may_use_the_camera(served: Served) -> None:
 # ---- the address that reads frames
 
 
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind)
+    return out.getvalue()
+
+
+def csrf_token(client: FlaskClient) -> str:
+    token = re.search(r'data-csrf="([^"]+)"', client.get("/me/sign-in").text)
+    assert token is not None
+    return token[1]
+
+
 def scan(city: City, body: bytes) -> tuple[int, object]:
     city.app.config["WTF_CSRF_ENABLED"] = False
     try:
@@ -165,6 +181,38 @@ def scan(city: City, body: bytes) -> tuple[int, object]:
     finally:
         city.app.config["WTF_CSRF_ENABLED"] = True
     return answer.status_code, answer.json.get("pass") if answer.is_json else None
+
+
+def test_a_frame_of_more_pixels_than_the_page_sends_is_not_decoded(served: Served) -> None:
+    small_file = encoded(Image.new("L", (2500, 2000)), "PNG")
+    assert len(small_file) < FRAME_BYTES_MAX
+    client = served.city.browser()
+    token = {"X-CSRFToken": csrf_token(client)}
+    answer = client.post("/me/scan", data=small_file, headers=token)
+    assert "above the limit of 4 million" in answer.json["problem"]
+
+
+def test_a_photo_of_the_pass_may_be_as_large_as_telephones_take_them(
+    served: Served, holder: tuple[Rider, IssuedPass]
+) -> None:
+    taken = Image.open(io.BytesIO(as_png(holder[1]))).convert("RGB").resize((4000, 4000), 0)
+    photo = (io.BytesIO(encoded(taken, "JPEG")), "pass.jpg")
+    assert sign_in(served.city.browser(), "", photo=photo).status_code == 303
+
+
+def test_one_photo_at_a_time_is_read_and_who_waits_too_long_is_told_when_to_come_back(
+    served: Served, holder: tuple[Rider, IssuedPass]
+) -> None:
+    client, png = served.city.browser(), as_png(holder[1])
+    token = {"X-CSRFToken": csrf_token(client)}
+    with served.city.enrollment.scanning:
+        busy = client.post("/me/scan", data=png, headers=token)
+        also = sign_in(client, "", photo=(io.BytesIO(png), "pass.png"))
+        assert sign_in(client, holder[0].rider_id).status_code == 303
+    for answer in (busy, also):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert "Too many photos are being read" in answer.text
+    assert client.post("/me/scan", data=png, headers=token).json == {"pass": holder[1].qr_text}
 
 
 def test_a_frame_is_answered_with_its_pass_or_with_none_and_a_large_one_refused(

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
+from werkzeug.test import TestResponse
 
 from enrollment.pass_pictures import as_png
 from enrollment.rider_sign_in import IDLE_MAX, LIFETIME_MAX, PIN_CHARACTERS_MAX
+from models.access.attempts import ADDRESS_FAILURES_MAX
 from models.access.sessions import begin_session
-from models.access.staff import new_account
+from models.access.staff import add_staff, new_account
 from models.database import reading, writing
-from models.tables.riders import Rider, RiderSession
+from models.tables.riders import PasskeyChallenge, Rider, RiderSession
+from tests.desk import PASSWORD
 from tests.riding import PIN, City, post, sign_in
+from tests.signing_in import may_sign_in
 
 
 @pytest.fixture
@@ -82,6 +87,31 @@ def test_five_wrong_pins_make_the_right_one_wait_and_another_rider_does_not(city
     assert sign_in(city.browser(), other.rider_id).status_code == 303
     city.clock.forward(seconds=61)
     assert sign_in(city.browser(), rider.rider_id).status_code == 303
+
+
+def test_riders_who_mistype_at_one_address_keep_no_staff_waiting_there(city: City) -> None:
+    member = add_staff(city.enrollment.staff, "mei", PASSWORD, ["enroller"], city.clock())
+    rider = city.rider()
+    for number in range(ADDRESS_FAILURES_MAX):
+        assert sign_in(city.browser(), f"{number:010}").status_code == 401
+    assert sign_in(city.browser(), rider.rider_id).status_code == 401
+    assert may_sign_in(city.enrollment.staff, member, "127.0.0.1", city.clock())
+
+
+def test_a_new_passkey_asks_for_the_pin(city: City) -> None:
+    client = city.signed_in(city.rider())
+    token = re.search(r'data-csrf="([^"]+)"', client.get("/me/passkeys").text)
+    assert token is not None
+
+    def ask(**given: str) -> TestResponse:
+        return client.post("/me/passkeys/ask", json=given, headers={"X-CSRFToken": token[1]})
+
+    for wrong in ({}, {"pin": "111222"}, {"pin": "\ud800"}):
+        answer = ask(**wrong)
+        assert (answer.status_code, "the PIN is wrong" in answer.json["problem"]) == (401, True)
+    with reading(city.enrollment.riders) as session:
+        assert session.exec(select(PasskeyChallenge)).all() == []
+    assert ask(pin=PIN).json["challenge"]
 
 
 def test_a_replaced_pass_opens_nothing_and_a_frozen_one_still_says_who(city: City) -> None:

@@ -124,6 +124,22 @@ def test_a_day_without_a_failure_forgets(register: StaffRegister, mei: NewStaff)
     assert may_sign_in(register, mei, HERE, later)
 
 
+def test_people_who_share_an_address_and_mistype_now_and_then_never_wait(
+    register: StaffRegister,
+) -> None:
+    for number in range(48 * 8):  # eight mistakes an hour, for two days
+        with writing(register.database) as session:
+            assert begin_attempt(session, None, ELSEWHERE, NOW + number * timedelta(minutes=7.5))
+
+
+def test_no_hour_forgives_what_was_guessed_at_one_account(
+    register: StaffRegister, mei: NewStaff
+) -> None:
+    for number in range(FAILURES_MAX):
+        fail(register, ELSEWHERE, NOW + number * timedelta(hours=3))
+    assert not may_sign_in(register, mei, ELSEWHERE, NOW + (FAILURES_MAX - 1) * timedelta(hours=3))
+
+
 def test_names_that_do_not_exist_leave_no_rows_behind(register: StaffRegister) -> None:
     for number in range(5):
         fail(register, HERE, NOW, name=f"nobody-{number}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from enrollment.access_log import who_looked
-from enrollment.start_codes import GOOD_FOR, new_start_code
+from enrollment.rider_passkeys import passkeys_of
+from enrollment.start_codes import GOOD_FOR, new_start_code, set_pin
 from models.database import writing
-from models.tables.riders import Rider
+from models.tables.riders import Passkey, Rider
 from tests.riding import PIN, City, post, sign_in, staff_browser, text_of
 
 OWN = "730598"
@@ -119,6 +120,28 @@ def test_a_new_code_ends_the_pin_the_sessions_and_the_code_before(city: City) ->
     second = new_start_code(city.enrollment, rider.rider_id, city.clock()).code
     assert start(city.browser(), rider.rider_id, first).status_code == 401
     assert start(city.browser(), rider.rider_id, second).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [
+        lambda city, rider: set_pin(city.enrollment, rider.rider_id, OWN),
+        lambda city, rider: new_start_code(city.enrollment, rider.rider_id, city.clock()),
+    ],
+)
+def test_what_the_desk_gives_anew_ends_every_passkey_and_only_that_riders(
+    city: City, reset: Callable[[City, Rider], object]
+) -> None:
+    rider, other = city.rider(), city.rider("Other Rider")
+    with writing(city.enrollment.riders) as session:
+        for number, owner in enumerate((rider, rider, other)):
+            session.add(
+                Passkey(credential_id=bytes([number]), rider_id=owner.rider_id, public_key=b"x",
+                        sign_count=0, made_at=city.clock())
+            )  # fmt: skip
+    reset(city, rider)
+    assert passkeys_of(city.enrollment, rider.rider_id) == []
+    assert len(passkeys_of(city.enrollment, other.rider_id)) == 1
 
 
 def test_another_riders_code_a_bad_pin_and_guesses_open_nothing(city: City, rider: Rider) -> None:

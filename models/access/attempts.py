@@ -11,6 +11,11 @@ After the free guesses the subject waits a minute, then two, four, up to an hour
 without a failure forgets. A guess is counted *before* the password is looked at and
 forgiven when it succeeds, so a thousand at once are still five.
 
+What an address has is halved each hour: one address may be very many people, of a mobile
+carrier or on a station's Wi-Fi, and some of them always mistype. Riders are counted by the
+same rule under names and addresses of their own (``enrollment.rider_sign_in``), so that
+their mistakes keep no member of staff waiting.
+
 The trade: a stranger who keeps guessing can keep a member of staff from signing in at a
 *new* address, an hour at a time. They cannot lock anybody out of the addresses where that
 person has signed in within 30 days; there, only guesses from that address count. Whoever
@@ -31,8 +36,10 @@ FAILURES_MAX = 5
 ADDRESS_FAILURES_MAX = 20  # many people may share one address, an office's
 LOCKED_FOR = timedelta(seconds=60)
 LOCKED_FOR_MAX = timedelta(hours=1)
+HALVED_EACH = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(hours=24)
 KNOWN_FOR = timedelta(days=30)
+_ADDRESS, _ACCOUNT = "address ", "account "
 
 
 def network_of(address: str | None) -> str:
@@ -61,7 +68,11 @@ def begin_attempt(session: Session, name: str | None, address: str, now: datetim
     if any(row.locked_until is not None and now < row.locked_until for row in rows):
         return False
     for row, free in zip(rows, subjects.values(), strict=True):
-        row.failures, row.last_at = row.failures + 1, now
+        if row.subject.startswith(_ADDRESS):
+            _halve(row, now)
+        else:
+            row.last_at = now
+        row.failures += 1
         if row.failures >= free:
             row.locked_until = now + _wait(row.failures - free)
         session.add(row)
@@ -89,18 +100,30 @@ def forget_failures(session: Session, name: str | None, address: str, now: datet
         if row is None:
             continue
         row.locked_until = None
-        row.failures = max(0, row.failures - 1) if subject.startswith("address ") else 0
+        row.failures = max(0, row.failures - 1) if subject.startswith(_ADDRESS) else 0
         session.add(row)
+
+
+def forget_account(session: Session, name: str) -> None:
+    """Forget the guesses at this account from addresses where it has never signed in."""
+    session.exec(delete(SignInFailures).where(col(SignInFailures.subject) == f"{_ACCOUNT}{name}"))
 
 
 def _subjects(session: Session, name: str | None, address: str, now: datetime) -> dict[str, int]:
     """The subjects of an attempt, each with its free guesses."""
-    subjects = {f"address {address}": ADDRESS_FAILURES_MAX}
+    subjects = {f"{_ADDRESS}{address}": ADDRESS_FAILURES_MAX}
     if name is not None:
         known = session.get(KnownAddress, (name, address))
         lately = known is not None and known.seen_at >= now - KNOWN_FOR
-        subjects[f"known {name} {address}" if lately else f"account {name}"] = FAILURES_MAX
+        subjects[f"known {name} {address}" if lately else f"{_ACCOUNT}{name}"] = FAILURES_MAX
     return subjects
+
+
+def _halve(row: SignInFailures, now: datetime) -> None:
+    """Halve the failures once for each hour; ``last_at`` is when the hour that runs began."""
+    hours = max(0, (now - row.last_at) // HALVED_EACH)
+    row.failures >>= hours
+    row.last_at += hours * HALVED_EACH
 
 
 def _wait(times_before: int) -> timedelta:

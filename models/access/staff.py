@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session, col, delete, select
 
 from models.access import totp
+from models.access.attempts import forget_account
 from models.database import open_sqlite, reading, writing
 from models.errors import FacefareError
 from models.settings import DataDirectory
@@ -26,7 +27,6 @@ from models.tables.access import (
     AccessTable,
     Invitation,
     RecoveryCode,
-    SignInFailures,
     Staff,
     StaffSession,
 )
@@ -207,9 +207,7 @@ def void_credentials(session: Session, staff: Staff) -> None:
     staff.password_hash = staff.totp_sealed = None
     session.add(staff)
     session.exec(delete(RecoveryCode).where(col(RecoveryCode.staff) == staff.name))
-    session.exec(
-        delete(SignInFailures).where(col(SignInFailures.subject) == f"account {staff.name}")
-    )
+    forget_account(session, staff.name)
     end_sessions_of(session, staff.name)
 
 

@@ -31,7 +31,7 @@ function made(credential) {
 }
 
 async function create() {
-  const options = await post(box.dataset.ask, {});
+  const options = await post(box.dataset.ask, { pin: document.getElementById("pin").value });
   options.challenge = bytes(options.challenge);
   options.user.id = bytes(options.user.id);
   for (const known of options.excludeCredentials || []) known.id = bytes(known.id);
