@@ -166,7 +166,8 @@ def _taken_since(since: datetime, account_id: ColumnElement[str]) -> ColumnEleme
 
 def not_wanted(session: Session, account_id: str) -> str | None:
     """Why an automatic top-up must not be taken now after all, or None."""
-    if session.get(AutoTopUpRow, account_id) is None:
+    wish = session.get(AutoTopUpRow, account_id)
+    if wish is None or wish.paused:
         return SWITCHED_OFF
     blocked = select(exists().where(col(BlockRow.account_id) == account_id, IN_FORCE))
     return BLOCKED if session.execute(blocked).scalar_one() else None

@@ -12,7 +12,7 @@ KINDS = {
     "day_close": "a journey without its other tap was charged",
     "top_up": "a rider paid, in cash or by card",
     "card_refund_asked": "money leaves the account for the card it came from",
-    "card_refund": "the processor returned it",
+    "card_refund": "the processor returned it, or could not after all",
     "card_refund_failed": "the processor could not; it is the rider's again",
     "chargeback": "the cardholder's bank took a payment back, or gave it back again",
     "refund": "a ride's charge goes back, for good or while it is disputed",

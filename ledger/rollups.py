@@ -21,11 +21,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
-from sqlalchemy import Table, select, text
+from sqlalchemy import String, Table, select, text, type_coerce
 from sqlmodel import Session, col
 
 from models.bulk import insert_rows
@@ -214,22 +215,42 @@ def check_roll_ups(session: Session) -> int:
 
     Raises ``RollUpsWrong`` with the first row that differs.
     """
-    again = recount(session)
-    compared = _compare(session, "taking", TakingRow, _TAKING_KEY, _TAKING_SUMS, again.takings)
+    again, compared, checked = Sums(books_zone(session)), 0, -1
+    for value in _values(session, None):
+        again.count(value)
+        if len(again.movements) >= _READ_AT_ONCE:
+            compared += _compare_movements(session, again.movements, checked, value["seq"])
+            again.movements, checked = [], value["seq"]
+    compared += _compare_movements(session, again.movements, checked, None)
+    compared += _compare(session, "taking", TakingRow, _TAKING_KEY, _TAKING_SUMS, again.takings)
     compared += _compare(
         session, "posting_total", PostingTotalRow, _TOTAL_KEY, _TOTAL_SUMS, again.totals
     )
-    kept = session.execute(
-        select(*(getattr(MovementRow, name) for name in _MOVEMENT[:-2])).order_by(
-            col(MovementRow.entry_seq), col(MovementRow.line)
-        )
-    ).all()
-    if len(kept) != len(again.movements):
-        raise RollUpsWrong(
-            f"there are {len(kept)} movements, but the entries make {len(again.movements)}; "
-            "run 'facefare reconcile recount'"
-        )
-    return compared + len(kept)
+    return compared
+
+
+def _compare_movements(
+    session: Session, made: Sequence[tuple[Any, ...]], after: int, upto: int | None
+) -> int:
+    """Compare what the entries after ``after`` and up to ``upto`` made with what is kept of them.
+
+    Whether a movement was paired is no matter of the entries.
+    """
+    seq, at = col(MovementRow.entry_seq), type_coerce(col(MovementRow.occurred_at), String)
+    names = [getattr(MovementRow, name) for name in _MOVEMENT[:-1]]
+    columns = [at if name.key == "occurred_at" else name for name in names]
+    query = select(*columns).where(seq > after).order_by(seq, col(MovementRow.line))
+    if upto is not None:
+        query = query.where(seq <= upto)
+    rows = session.execute(query.limit(len(made) + 1))
+    for row, movement in zip_longest(rows, made):
+        kept, again = row and tuple(row), movement and movement[:-1]
+        if kept != again:
+            raise RollUpsWrong(
+                f"the movement of entry {(again or kept)[0]} is {kept}, but the entries come to "
+                f"{again}; run 'facefare reconcile recount'"
+            )
+    return len(made)
 
 
 def _compare(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Row, and_, delete, exists, select
+from sqlalchemy import BigInteger, Row, and_, case, delete, exists, literal, select
 from sqlmodel import Session, col
 
 from ledger.accounts import AccountError, find_account
@@ -34,6 +35,7 @@ from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import (
     IN_FORCE,
+    AccountCategoryRow,
     AccountRow,
     BlockRow,
     EntryRow,
@@ -45,6 +47,7 @@ NOTE_CHARS_MAX = 500
 WAITING_MAX = 4
 WAIT_S_MAX = 25.0
 LOOK_EVERY_S = 1.0
+_NO_BALANCE = -(2**63)  # none is lower
 
 
 class BlockRefused(EntryRefused):
@@ -73,29 +76,29 @@ def account_standing(ledger: Ledger, account_id: str) -> Standing:
     Raises ``AccountError`` where there is no such account.
     """
     with reading(ledger.engine) as session:
-        policy = _policy(ledger, session)
-        found = session.execute(_accounts().where(col(AccountRow.account_id) == account_id)).first()
+        policies = _policies(ledger, session)
+        found = session.execute(_accounts(policies.day).where(account_id == _ID)).first()
         if found is None:
             raise AccountError(f"there is no account {account_id}; it was never opened, or erased")
-        return _standing(found, policy)
+        return _standing(found, policies)
 
 
 def standings_of(ledger: Ledger, session: Session, accounts: Sequence[str]) -> dict[str, Standing]:
     """The standings of several accounts."""
-    policy = _policy(ledger, session)
-    rows = session.execute(_accounts().where(among(session, _ID, accounts)))
-    return {row.account_id: _standing(row, policy) for row in rows}
+    policies = _policies(ledger, session)
+    rows = session.execute(_accounts(policies.day).where(among(session, _ID, accounts)))
+    return {row.account_id: _standing(row, policies) for row in rows}
 
 
 def standings(ledger: Ledger) -> Standings:
     """The gates' deny list; where it changed since anyone looked, its version rises."""
     with reading(ledger.engine) as session:
-        blocked = _blocked(session, _policy(ledger, session))
+        blocked = _blocked(session, _policies(ledger, session))
         version, digest = _newest(session)
     if digest == _digest(blocked):
         return Standings(version, blocked)
     with writing(ledger.engine) as session:
-        blocked = _blocked(session, _policy(ledger, session))
+        blocked = _blocked(session, _policies(ledger, session))
         version, digest = _newest(session)
         if digest != _digest(blocked):
             feed = table(StandingFeedRow)
@@ -107,9 +110,22 @@ def standings(ledger: Ledger) -> Standings:
     return Standings(version, blocked)
 
 
-def _policy(ledger: Ledger, session: Session) -> StandingPolicy:
-    _, rates = ledger.fares.book(session).at(ledger.clock())
-    return policy_of(rates.tables)
+@dataclass(frozen=True, slots=True)
+class _Policies:
+    """What each category's rides cost on a service ``day``; the empty name is everybody's."""
+
+    day: str
+    by_category: Mapping[str, StandingPolicy]
+
+    def of(self, category: str | None) -> StandingPolicy:
+        return self.by_category.get(category or "", self.by_category[""])
+
+
+def _policies(ledger: Ledger, session: Session) -> _Policies:
+    day, rates = ledger.fares.book(session).at(ledger.clock())
+    categories = ("", *rates.tables.categories)
+    by_category = {category: policy_of(rates, category) for category in categories}
+    return _Policies(date.fromordinal(day).isoformat(), by_category)
 
 
 _ID: Any = col(AccountRow.account_id)
@@ -117,8 +133,17 @@ _BALANCE: Any = col(AccountRow.balance_minor)
 _OWN: Any = _BALANCE + col(FareStateRow.held_minor)
 
 
-def _accounts() -> Any:
-    """Accounts with what their standing depends on."""
+def _category(day: str) -> Any:
+    """The category that holds on ``day``, NULL where none is proven."""
+    row = AccountCategoryRow
+    holds = col(row.first_day) <= day, col(row.last_day) >= day
+    query = select(col(row.category)).where(col(row.account_id) == _ID, *holds)
+    newest = query.order_by(col(row.first_day).desc()).limit(1)
+    return newest.correlate(AccountRow).scalar_subquery()
+
+
+def _accounts(day: str) -> Any:
+    """Accounts with what their standing on a service day depends on."""
     funded = exists().where(col(EntryRow.account_id) == _ID, col(EntryRow.kind) == "top_up")
     query: Any = (
         select(
@@ -129,6 +154,7 @@ def _accounts() -> Any:
             col(BlockRow.reason).label("reason"),
             col(BlockRow.blocked_at).label("blocked_at"),
             funded.label("funded"),
+            _category(day).label("category"),
         )
         .join(FareStateRow, col(FareStateRow.account_id) == _ID)
         .outerjoin(BlockRow, and_(col(BlockRow.account_id) == _ID, IN_FORCE))
@@ -136,20 +162,30 @@ def _accounts() -> Any:
     return query
 
 
-def _standing(row: Row[Any], policy: StandingPolicy) -> Standing:
+def _standing(row: Row[Any], policies: _Policies) -> Standing:
     block = None if row.reason is None else Block(row.reason, row.blocked_at)
     own = Money(row.own_minor, row.currency)
+    policy = policies.of(row.category)
     return standing(own, policy, funded=row.funded, block=block, since=row.changed_at)
 
 
-def _blocked(session: Session, policy: StandingPolicy) -> tuple[BlockedAccount, ...]:
-    """Whom staff blocked, and those of the poor in balance whom the policy blocks."""
-    limit = max(policy.lowest_balance_to_ride(funded).minor for funded in (True, False))
-    by_staff = _accounts().where(col(BlockRow.reason).is_not(None))
-    in_debt = _accounts().where(limit > _BALANCE, limit > _OWN)
+def _blocked(session: Session, policies: _Policies) -> tuple[BlockedAccount, ...]:
+    """Whom staff blocked, and those of the poor in balance whom their policy blocks."""
+    limits = {name: _limit(policy) for name, policy in policies.by_category.items()}
+    highest, accounts = max(limits.values()), _accounts(policies.day)
+    named = {name: literal(limit, BigInteger) for name, limit in limits.items()}
+    limit = case(named, value=_category(policies.day), else_=named[""])
+    by_staff = accounts.where(col(BlockRow.reason).is_not(None))
+    in_debt = accounts.where(highest > _BALANCE, highest > _OWN, limit > _OWN)
     rows = {row.account_id: row for query in (by_staff, in_debt) for row in session.execute(query)}
-    found = (BlockedAccount(name, _standing(rows[name], policy)) for name in sorted(rows))
+    found = (BlockedAccount(name, _standing(rows[name], policies)) for name in sorted(rows))
     return tuple(account for account in found if account.standing.state == "blocked")
+
+
+def _limit(policy: StandingPolicy) -> int:
+    """The balance below which an account may be blocked, whether it was topped up or not."""
+    lowest = [policy.lowest_balance_to_ride(funded) for funded in (True, False)]
+    return max(_NO_BALANCE if balance is None else balance.minor for balance in lowest)
 
 
 def _newest(session: Session) -> tuple[int, str]:

@@ -172,3 +172,26 @@ def random_feed(directory: Path, rng: random.Random) -> Path:
         fare_caps="fare_cap_id,network_ids,period,amount,currency\n"
         "one,n1,day,3.00,EUR\ntwo,n1 n2,day,4.50,EUR\nall,,week,7.00,EUR\n",
     )
+
+
+def with_concessions(feed: str, directory: Path) -> Path:
+    """A real feed with categories, written to ``directory``: half fare *reduced*, free *child*."""
+    for path in feed_directory(feed).glob("*.txt"):
+        if path.name not in ("stop_times.txt", "trips.txt"):
+            (directory / path.name).write_bytes(path.read_bytes())
+    header, *products = (directory / "fare_products.txt").read_text("utf-8-sig").splitlines()
+    column = header.split(",").index("amount")
+    lines = [f"{header},rider_category_id"]
+    for product in products:
+        cells = product.split(",")
+        whole = int(cells[column].replace(".", ""))
+        for category, amount in (("adult", whole), ("reduced", whole // 2), ("child", 0)):
+            cells[column] = f"{amount // 100}.{amount % 100:02}"
+            lines.append(",".join((*cells, category)))
+    (directory / "fare_products.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (directory / "rider_categories.txt").write_text(
+        "rider_category_id,rider_category_name,is_default_fare_category\n"
+        "adult,Adult,1\nreduced,Reduced,0\nchild,Child,0\n",
+        encoding="utf-8",
+    )
+    return directory

@@ -52,9 +52,12 @@ def minor(text: str) -> int:
 
 
 class Naive:
-    def __init__(self, feed: Path, own: Path) -> None:
+    def __init__(self, feed: Path, own: Path, category: str = "") -> None:
         self.zone = ZoneInfo(rows(feed, "agency.txt")[0]["agency_timezone"])
         self.stops = {row["stop_id"]: row for row in rows(feed, "stops.txt")}
+        self.children: dict[str, list[str]] = {}
+        for stop, row in self.stops.items():
+            self.children.setdefault(row["parent_station"], []).append(stop)
         self.areas: dict[str, set[str]] = {}
         for row in rows(feed, "stop_areas.txt"):
             self.areas.setdefault(row["stop_id"], set()).add(row["area_id"])
@@ -63,12 +66,18 @@ class Naive:
         fields = ("from_timeframe_group_id", "to_timeframe_group_id")
         self.timeframe_groups = sorted({rule[f] for rule in self.leg_rules for f in fields})
         self.transfer_rules = rows(feed, "fare_transfer_rules.txt")
+        categories = rows(feed, "rider_categories.txt")
+        everybody = [
+            c["rider_category_id"] for c in categories if c["is_default_fare_category"] == "1"
+        ]
+        self.concession = category not in ("", *everybody)
         self.prices: dict[str, int] = {}
+        self.dearest: dict[str, int] = {}  # whoever it is for
         for row in rows(feed, "fare_products.txt"):
-            price = minor(row["amount"])
-            self.prices[row["fare_product_id"]] = min(
-                price, self.prices.get(row["fare_product_id"], price)
-            )
+            price, name = minor(row["amount"]), row["fare_product_id"]
+            self.dearest[name] = max(price, self.dearest.get(name, price))
+            if row.get("rider_category_id", "") in ("", category, *everybody):
+                self.prices[name] = min(price, self.prices.get(name, price))
         self.frames = rows(feed, "timeframes.txt")
         self.calendar = {row["service_id"]: row for row in rows(feed, "calendar.txt")}
         self.exceptions = rows(feed, "calendar_dates.txt")
@@ -98,7 +107,7 @@ class Naive:
             if rule["network_id"] == network:
                 origin = (rule["from_area_id"], rule["from_timeframe_group_id"])
                 arrivals = seen.setdefault(origin, {})
-                price = self.prices[rule["fare_product_id"]]
+                price = self.dearest[rule["fare_product_id"]]
                 arrivals.setdefault(rule["to_area_id"], set()).add(price)
         return any(len({frozenset(p) for p in found.values()}) > 1 for found in seen.values())
 
@@ -107,11 +116,31 @@ class Naive:
         if given:
             return minor(given)
         prices = [
-            self.prices[rule["fare_product_id"]]
+            self.dearest[rule["fare_product_id"]]
             for rule in self.leg_rules
             if rule["network_id"] in ("", network)
         ]
         return max(prices)
+
+    def at_most(self, amount: int, tap: NaiveTap) -> int:
+        """``amount``, for a concession no more than the dearest ride from the tap or to it."""
+        if not self.concession:
+            return amount
+        at, fares = tap.at.timestamp(), []
+        for other in self.all_ends():
+            ends = (tap.stop, other) if tap.direction == "in" else (other, tap.stop)
+            leg = NaiveLeg(at, at, *ends, tap.network, "", 0)
+            prices = [option[3] for option in self.options(leg) if not option[4]]
+            if prices:
+                fares.append(min(prices))
+        return min([amount, max(fares)]) if fares else amount
+
+    def all_ends(self) -> list[str]:
+        """Every stop where a ride can end, one of those in the same areas."""
+        if ("ends",) not in self.memory:
+            areas = {frozenset(self.stop_areas(stop)): stop for stop in self.stops}
+            self.memory[("ends",)] = list(areas.values())
+        return self.memory[("ends",)]
 
     # time
 
@@ -161,8 +190,7 @@ class Naive:
         parent = self.stops[stop]["parent_station"]
         if parent and self.areas.get(parent):
             return self.areas[parent]
-        children = [s for s, row in self.stops.items() if row["parent_station"] == stop]
-        return set().union(*(self.areas.get(child, set()) for child in children))
+        return set().union(*(self.areas.get(child, set()) for child in self.children.get(stop, [])))
 
     # taps to legs
 
@@ -250,7 +278,7 @@ class Naive:
             return i + 1  # the exit is looked at again, by itself
         fare = self.policy(network).get("same_station_fare")
         if same and fare:
-            visits.append((x, minor(fare)))
+            visits.append((x, self.at_most(minor(fare), x)))
             return i + 2
         legs.append(self.leg(x, y))
         return self.continued(taps, i + 2, x, y, legs, loose, visits)
@@ -466,11 +494,11 @@ class Naive:
             day = self.day(tap.at)
             ends = tap.at.timestamp() + self.seconds(tap.network, "journey_limit_s")
             if as_of.timestamp() < max(self.closes(day), ends):
-                held += self.maximum(tap.network)
+                held += self.at_most(self.maximum(tap.network), tap)
                 continue
             usual = self.usual(tap, kind, legs)
             if usual is None:
-                total += self.maximum(tap.network)
+                total += self.at_most(self.maximum(tap.network), tap)
             else:
                 fares.append((usual, day, frozenset((tap.network,))))
         weeks = {(day - 1) // 7 for _, day, _ in fares}
@@ -495,7 +523,7 @@ class Naive:
                 start, end = (tap.stop, last.end) if kind == "no_exit" else (last.start, tap.stop)
                 trip = NaiveLeg(at, at, start, end, tap.network, tap.tap_id, 0)
                 prices = [option[3] for option in self.options(trip) if not option[4]]
-                if prices and min(prices) <= self.maximum(tap.network):
+                if prices and min(prices) <= self.at_most(self.maximum(tap.network), tap):
                     return min(prices)
         return None
 

@@ -321,7 +321,9 @@ def a_message_again_is_money_again(patch: pytest.MonkeyPatch) -> None:
             if call is None or call.kind != "charge" or isinstance(outcome, Failed):
                 return False
             writer = LogWriter(session, here.clock())
-            draft = ledger.processors.settling._settling(here, writer, call, processor)
+            draft = ledger.processors.settling._settling(
+                here, writer, call, processor, returned=False
+            )
             if draft is not None:
                 writer.append(replace(draft, entry_id=str(uuid4())))
             writer.save()

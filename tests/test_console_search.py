@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +16,7 @@ from sqlmodel import select
 
 from bench.finance_day import DAY, balance_report, make_day
 from ledger.checkpoints import publish
-from ledger.console.differences import queue
+from ledger.console.differences import beside, queue
 from ledger.console.drill import days_of_account, lines_of_day, takings_by_day
 from ledger.console.filters import FilterRefused, forget_filter, save_filter, saved_filters
 from ledger.console.finding import check, find, since
@@ -31,10 +33,10 @@ from ledger.topups import top_up
 from ledger.verified import keep_verified, last_verified
 from models.access.staff import SignedIn
 from models.access.web import signed_in
-from models.database import reading
+from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow
-from models.tables.reconcile import PostingTotalRow
+from models.tables.reconcile import DifferenceRow, PostingTotalRow
 from tests.signing import let_staff_sign_in
 from tests.test_ledger_pages import LAYOUT, client_as
 from tests.town import Town, make_town
@@ -54,6 +56,10 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
 
 @pytest.fixture
 def app(town: Town, tmp_path: Path) -> Flask:
+    return make_app(town, tmp_path)
+
+
+def make_app(town: Town, tmp_path: Path) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "only for tests"
     CSRFProtect(app)
@@ -242,3 +248,58 @@ def test_the_reasons_of_resolutions_are_the_ledgers_own(app: Flask) -> None:
         assert {code: resolution(code) for code in REASONS} == {
             code: words for code, (_, words) in REASONS.items()
         }
+
+
+def many(town: Town, number: int) -> list[str]:
+    """So many slight differences that are old and one severe that is new; their ids in order."""
+    sorts = [("low", "2026-11-01")] * number + [("medium", "2026-11-02"), ("high", "2026-11-25")]
+    ids = [f"{place:05}" for place in range(len(sorts))]
+    with writing(town.ledger.engine) as session:
+        for name, (severity, day) in zip(ids, sorts, strict=True):
+            session.add(DifferenceRow(
+                difference_id=name, kind="planted", subject=name, account="x", minor=0,
+                at_stake_minor=0, currency="CNY", day=day, severity=severity, owner="finance",
+                said='{"code":"moved_silently"}', state="open", version=1,
+            ))  # fmt: skip
+    return [*ids[::-1][:2], *ids[:-2]]
+
+
+def test_the_severe_comes_first_however_many_are_older(tmp_path: Path) -> None:
+    town = make_town(tmp_path / "data")
+    ids = many(town, 620)
+    asked = {"kind": "planted"}
+    with reading(town.ledger.engine) as session:
+        shown = queue(session, asked, "2026-11-26")
+        pages, links = [shown], [beside(session, asked, "2026-11-26", shown)]
+        while "after" in links[-1]:
+            pages.append(queue(session, asked, "2026-11-26", after=links[-1]["after"]))
+            links.append(beside(session, asked, "2026-11-26", pages[-1]))
+        assert [one.row.difference_id for page in pages for one in page] == ids
+        assert [len(page) for page in pages] == [100] * 6 + [22]
+        assert ["before" in link for link in links] == [False] + [True] * 6
+        for page, link in zip(pages, links[1:], strict=False):
+            assert queue(session, asked, "2026-11-26", before=link["before"]) == page
+
+
+def test_the_queue_leads_to_its_next_page_and_back(tmp_path: Path) -> None:
+    town = make_town(tmp_path / "data")
+    app = make_app(town, tmp_path)
+    client, links = client_as(app, "finance"), r'rel="(prev|next)" href="([^"]+)"'
+    first = client.get("/finance/differences?kind=planted").text
+    assert re.findall(links, first) == []
+    ids = many(town, 150)
+    first = client.get("/finance/differences?kind=planted").text
+    ((way, address),) = re.findall(links, first)
+    assert way == "next" and "kind=planted" in address
+    second = client.get(unescape(address)).text
+    assert ids[0] in first and ids[-1] in second and ids[-1] not in first
+    ((way, address),) = re.findall(links, second)
+    again, listed = client.get(unescape(address)).text, r"/finance/differences/(\w+)"
+    assert way == "prev" and re.findall(listed, again) == re.findall(listed, first)
+
+
+def test_the_overview_says_what_is_left_on_clearing_accounts(app: Flask) -> None:
+    page = client_as(app, "finance").get("/finance/").text
+    left = page.partition("To look at")[2]
+    assert "/finance/totals/assets:psp_balance/CNY" in left
+    assert "every tap that arrived was charged" not in left

@@ -19,8 +19,10 @@ from ledger.fares.engine import price
 from ledger.fares.gtfs import import_feed
 from ledger.fares.history import History
 from ledger.fares.statement import statement
-from ledger.fares.taps import FareTap
+from ledger.fares.taps import Concession, FareTap
 from tests.fares_days import (
+    OWN,
+    STARTS,
     book,
     history_of,
     naive,
@@ -28,6 +30,7 @@ from tests.fares_days import (
     random_day,
     random_feed,
     random_weeks,
+    with_concessions,
 )
 from tests.fares_naive import Naive
 
@@ -62,6 +65,30 @@ def test_the_engine_agrees_on_riders_with_habits_over_weeks(feed: str) -> None:
         assert (found.total.minor, found.held.minor) == (total, held)
         completed += sum(len(week.completed) for week in found.weeks)
     assert completed > 50  # the riders do forget to tap, and have usual trips
+
+
+@pytest.mark.parametrize("category", ["reduced", "child"])
+@pytest.mark.parametrize("feed", FEEDS)
+def test_the_engine_agrees_on_riders_with_a_concession(
+    feed: str, category: str, tmp_path: Path
+) -> None:
+    rng = random.Random(f"{feed}-{category}")
+    directory = with_concessions(feed, tmp_path)
+    book = FareBook.of(import_feed(directory, STARTS[feed], OWN / feed))
+    slow = Naive(directory, OWN / feed, category)
+    concessions = (Concession(category, date(2024, 1, 1), date(2030, 1, 1)),)
+    loose = 0
+    for _ in range(10_000 if ALL else 250):
+        taps = random_day(feed, rng)
+        as_of = NEVER if rng.random() < 0.7 else taps[-1].at if taps else NEVER
+        history = History.of(book, concessions)
+        for tap in taps:
+            history = history.add(tap)
+        found = statement(history, as_of)
+        total, held, _ = slow.bill(naive_taps(taps), as_of)
+        assert (found.total.minor, found.held.minor) == (total, held), taps
+        loose += len(history.ends)
+    assert loose > 40
 
 
 @pytest.mark.parametrize("feed", FEEDS)

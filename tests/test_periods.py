@@ -16,11 +16,18 @@ from sqlmodel import col, select
 
 from bench.finance_day import balance_report, bank_statements, make_day, payouts_report
 from bench.postgres import Postgres
+from ledger.accounts import balance
 from ledger.adjustments import credit_account, dispute_credit, settle_dispute
 from ledger.entries import Draft, decode
 from ledger.erasure import erase_account
 from ledger.once import EntryRefused
 from ledger.postings import RIDER, transfer
+from ledger.processors.cards import card_refund_call, refund_to_card
+from ledger.processors.outbox import work
+from ledger.processors.pretend import PretendProcessor
+from ledger.processors.protocol import Failed
+from ledger.processors.settling import settle
+from ledger.processors.webhooks import receive
 from ledger.reconcile.books import ZoneFixed, count_in, repair
 from ledger.reconcile.cli import reconcile
 from ledger.reconcile.closed import is_closed
@@ -49,8 +56,9 @@ from ledger.verify import verify
 from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import EntryRow
-from models.tables.reconcile import PeriodReopeningRow, PostingTotalRow, TakingRow
+from models.tables.reconcile import MovementRow, PeriodReopeningRow, PostingTotalRow, TakingRow
 from tests.postgres import a_server, make_postgres_town
+from tests.test_processors import call, topped_up
 from tests.town import Town, make_town
 
 SUNDAY = "2026-11-22"
@@ -114,6 +122,61 @@ def test_a_days_figures_are_those_of_its_entries(town: Town) -> None:
     assert found["given"]["refunds"] == [{"currency": "CNY", "entries": 1, "minor": 100}]
     assert found["given"]["written_off"] == [{"currency": "CNY", "entries": 1, "minor": 100}]
     assert (found["rides"], found["offline"], found["late"]) == (5, 0, 0)
+
+
+def given(town: Town, day: str = SUNDAY) -> dict[str, list[int]]:
+    """Entries and minor units of what was given on a day, the same both ways."""
+    with reading(town.ledger.engine) as session:
+        size = len(session.exec(select(EntryRow)).all())
+        found = from_roll_ups(session, day)
+        assert found == from_entries(session, day, size)
+    return {
+        name: [row["entries"], row["minor"]]
+        for name, rows in found["given"].items()
+        for row in rows
+    }
+
+
+def disputed_rides(town: Town) -> list[str]:
+    """Three rides, each with a dispute credit of what it cost."""
+    town.rides(3)
+    sequence(town.ledger)
+    with reading(town.ledger.engine) as session:
+        rides = session.exec(select(EntryRow.entry_id).where(EntryRow.kind == "ride")).all()
+    credits = [str(uuid4()) for _ in rides]
+    for ride, credit in zip(rides, credits, strict=True):
+        dispute_credit(town.ledger, ride, cny(200), credit, "Ann")
+    return credits
+
+
+def test_a_dispute_credit_counts_once_if_it_is_upheld_and_not_at_all_if_it_is_rejected(
+    town: Town,
+) -> None:
+    upheld, rejected, _ = disputed_rides(town)
+    assert given(town)["refunds"] == [3, 600]
+    settle_dispute(town.ledger, upheld, upheld=True, made_by="Ann")
+    assert given(town)["refunds"] == [3, 600]
+    settle_dispute(town.ledger, rejected, upheld=False, made_by="Ann")
+    assert given(town)["refunds"] == [4, 400]
+
+
+def test_a_chargeback_that_was_won_is_none_and_a_refund_that_failed_was_not_paid_back(
+    town: Town,
+) -> None:
+    processor = PretendProcessor(town.clock)
+    account, call_id = topped_up(town, processor)
+    for won, left in ((False, [1, 2000]), (True, [2, 0])):
+        processor.dispute(call(town, call_id).reference or "", won=won)
+        for body, signature in processor.messages():
+            receive(town.ledger, processor, body, signature)
+        assert given(town)["chargebacks"] == left
+    entry_id = str(uuid4())
+    refund_to_card(town.ledger, call_id, cny(500), entry_id, "desk")
+    work(town.ledger, processor)
+    assert given(town)["paid_back_to_cards"] == [1, 500]
+    settle(town.ledger, "pretend", card_refund_call(entry_id), Failed("expired_card"))
+    assert given(town)["paid_back_to_cards"] == [2, 0]
+    assert balance(town.ledger, account) == cny(2000)
 
 
 def test_offline_and_late_taps_are_counted(town: Town) -> None:
@@ -224,6 +287,33 @@ def test_what_belongs_to_a_closed_day_is_booked_in_the_open_one(town: Town) -> N
     reproduce(town.ledger, SUNDAY)
 
 
+def test_a_day_waits_for_the_earlier_ones_to_be_closed(town: Town) -> None:
+    town.clock.now += timedelta(days=2)
+    import_statement(town.ledger, statement("2026-11-20"), "friday.csv")
+    import_statement(town.ledger, statement(SUNDAY), "sunday.csv")
+    for period in (SUNDAY, "2026-11-21"):
+        with pytest.raises(PeriodRefused, match=f"2026-11-20 is before {period}, has postings"):
+            close_period(town.ledger, period, "Ann")
+    close_period(town.ledger, "2026-11-20", "Ann")
+    close_period(town.ledger, SUNDAY, "Ann")
+    ask_to_reopen(town.ledger, "2026-11-20", "A statement came late.", "Ann")
+    reopen_period(town.ledger, "2026-11-20", "Bob")
+    with pytest.raises(PeriodRefused, match="2026-11-20 is before 2026-11-23"):
+        close_period(town.ledger, "2026-11-23", "Ann")
+
+
+def test_nothing_is_booked_any_more_before_a_closed_day(town: Town) -> None:
+    next_morning(town)
+    import_statement(town.ledger, statement(SUNDAY), "sunday.csv")
+    close_period(town.ledger, SUNDAY, "Ann")
+    with reading(town.ledger.engine) as session:
+        before = from_roll_ups(session, SUNDAY)
+    import_statement(town.ledger, statement("2026-11-20"), "friday.csv")
+    with reading(town.ledger.engine) as session:
+        assert from_roll_ups(session, SUNDAY) == before
+        assert is_closed(session, "2026-11-20") and not is_closed(session, "2026-11-23")
+
+
 def test_a_late_tap_and_a_dispute_leave_a_closed_day_as_it_was(town: Town) -> None:
     account = a_day(town)
     with reading(town.ledger.engine) as session:
@@ -317,6 +407,44 @@ def test_roll_ups_that_are_wrong_are_found_and_made_again(town: Town, damage: st
     repair(town.ledger)
     with reading(town.ledger.engine) as session:
         check_roll_ups(session)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["minor = minor + 1", "day = '2026-11-17'", "occurred_at = '2026-11-16T12:00:00.001Z'",
+     "corrects = 'x'", "entry_id = 'x'"],
+)  # fmt: skip
+def test_a_movement_that_is_wrong_is_found_and_made_again(town: Town, change: str) -> None:
+    make_day(town.ledger, 0, 3, seed=1, faults=False)
+    with writing(town.ledger.engine) as session:
+        session.execute(text(f"UPDATE movement SET {change} WHERE entry_seq > 4"))
+    wrong = pytest.raises(RollUpsWrong, match="the movement of entry")
+    with reading(town.ledger.engine) as session, wrong:
+        check_roll_ups(session)
+    repair(town.ledger)
+    with reading(town.ledger.engine) as session:
+        check_roll_ups(session)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5_000])
+def test_movements_are_compared_a_few_at_a_time(
+    lite: Town, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    make_day(lite.ledger, 0, 3, seed=1, faults=False)
+    monkeypatch.setattr("ledger.rollups._READ_AT_ONCE", at_once)
+    with reading(lite.ledger.engine) as session:
+        movements = session.exec(select(MovementRow)).all()
+        assert check_roll_ups(session) > len(movements) > 5
+    one = movements[-1].model_dump()
+    for change in ("DELETE FROM movement WHERE entry_seq = :seq",
+                   "INSERT INTO movement SELECT entry_seq + 1000, line, entry_id, kind, account, "
+                   "minor, currency, day, occurred_at, corrects, open FROM movement "
+                   "WHERE entry_seq = :seq"):  # fmt: skip
+        with writing(lite.ledger.engine) as session:
+            session.execute(text(change), {"seq": one["entry_seq"]})
+        with reading(lite.ledger.engine) as session, pytest.raises(RollUpsWrong):
+            check_roll_ups(session)
+        repair(lite.ledger)
 
 
 def test_making_the_roll_ups_again_keeps_what_was_paired(town: Town) -> None:

@@ -400,6 +400,30 @@ def test_an_operator_without_keys_takes_no_cards(town: Town) -> None:
     assert processor_blueprints(town.ledger, None) == []
 
 
+KEYS = "secret_key = 'sk_test_1'\nwebhook_secret = 'whsec_test'"
+
+
+@pytest.mark.parametrize("currency", ["CNY", "JPY", "KWD"])
+def test_a_currency_that_stripe_counts_as_we_do_is_taken(tmp_path: Path, currency: str) -> None:
+    data = town_in(tmp_path, currency).data
+    (data.keys / "stripe.toml").write_text(KEYS)
+    assert open_processor(data) is not None
+
+
+@pytest.mark.parametrize("currency", ["ISK", "UGX"])
+def test_a_currency_that_stripe_counts_in_another_way_is_refused(
+    tmp_path: Path, currency: str
+) -> None:
+    data = town_in(tmp_path, currency).data
+    (data.keys / "stripe.toml").write_text(KEYS)
+    with pytest.raises(ProcessorUnusable, match=f"counts {currency} with 2 decimals .* with 0"):
+        open_processor(data)
+
+
+def town_in(path: Path, currency: str) -> Town:
+    return make_town(path / "data", lambda text: text.replace('"CNY"', f'"{currency}"'))
+
+
 @pytest.mark.parametrize(
     "text",
     ["secret_key = 'sk_test_1'", "secret_key = 'pk_1'\nwebhook_secret = 'whsec_12'", "=",

@@ -376,6 +376,20 @@ def test_a_payment_that_the_bank_took_back_is_not_taken_again_by_itself(
     assert (ask_for_top_ups(town.ledger), paused(town, account)) == (0, CHARGEBACK)
 
 
+def test_one_that_stopped_before_it_was_sent_is_not_sent(
+    town: Town, processor: PretendProcessor
+) -> None:
+    account, call_id = topped_up(town, processor)
+    spend(town, account)
+    set_auto_top_up(town.ledger, account, cny(2000), cny(3000), cny(9000))
+    assert ask_for_top_ups(town.ledger) == 1
+    processor.dispute(call(town, call_id).reference or "")
+    hear(town, processor)
+    assert work(town.ledger, processor) == Worked(1, 0)
+    assert (processor.orders_seen, outcomes(town)) == (1, ["switched_off"])
+    assert paused(town, account) == CHARGEBACK
+
+
 # ---- back to the card
 
 

@@ -53,12 +53,19 @@ from ledger.reconcile.run import run_day
 from ledger.reconcile.statements.lines import StatementRefused
 from ledger.rollups import CLEARING, check_roll_ups
 from ledger.sequencer import sequence
+from ledger.topups import top_up
 from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow
-from models.tables.reconcile import DifferenceNoteRow, DifferenceRow, StatementLineRow
+from models.tables.reconcile import (
+    DifferenceNoteRow,
+    DifferenceRow,
+    StatementLineRow,
+    StatementRow,
+)
 from tests.postgres import a_server, make_postgres_town
 from tests.test_processors import card
+from tests.test_reconcile_statements import QUIET_MT940, camt
 from tests.town import Town, make_town
 
 RULES = Rules.model_validate({"fee": FEE_RULE})
@@ -327,6 +334,106 @@ def test_every_difference_can_be_resolved_until_the_accounts_are_empty(town: Tow
     assert set(balances(town).values()) == {0}
     again = run_day(town.ledger, "2026-11-26", RULES)
     assert (again.paired, again.found) == (0, 0)
+
+
+def of_processor(town: Town, name: str, *lines: str) -> None:
+    data = PROCESSOR + "".join(f"{line}\n" for line in lines)
+    import_statement(town.ledger, data.encode(), name)
+
+
+PAID = ("t-1,2026-11-22,charge,,,p-1,20.00,0,20.00,CNY,",
+        "p-1,2026-11-22,payout,,,p-1,-20.00,0,-20.00,CNY,")  # fmt: skip
+
+
+def test_a_line_that_comes_after_its_payout_was_paid_is_a_difference(town: Town) -> None:
+    of_processor(town, "a.csv", *PAID)
+    run_day(town.ledger, "2026-11-22", RULES)
+    town.clock.forward(86_400)
+    of_processor(town, "b.csv", "t-2,2026-11-22,fee,,,p-1,-3.00,0,-3.00,CNY,",
+                 "t-3,2026-11-22,fee,,,p-1,-2.00,0,-2.00,CNY,")  # fmt: skip
+    run_day(town.ledger, "2026-11-22", RULES)
+    of_processor(town, "c.csv", "t-0,2026-11-22,fee,,,p-1,-1.00,0,-1.00,CNY,")
+    run_day(town.ledger, "2026-11-22", RULES)
+    (one,) = [row for row in report(town)["differences"] if row["kind"] == "payout_sum"]
+    assert (one["subject"], one["minor"]) == ("generic:t-2", -600)
+    resolve(town.ledger, one["id"], one["version"], "processor_fee", "", "Ann")
+    assert balances(town)["assets:psp_balance CNY"] == 0
+    assert report(town)["unexplained"] == 0
+
+
+def test_lines_that_come_after_and_add_up_clear_their_difference(town: Town) -> None:
+    of_processor(town, "a.csv", *PAID)
+    run_day(town.ledger, "2026-11-22", RULES)
+    of_processor(town, "b.csv", "t-2,2026-11-22,fee,,,p-1,-3.00,0,-3.00,CNY,")
+    run_day(town.ledger, "2026-11-22", RULES)
+    of_processor(town, "c.csv", "t-3,2026-11-22,fee,,,p-1,3.00,0,3.00,CNY,")
+    assert run_day(town.ledger, "2026-11-22", RULES).cleared == 1
+    assert balances(town)["assets:psp_balance CNY"] == 0
+    assert "payout_sum" not in kinds(town)
+
+
+def test_a_line_that_comes_after_its_payout_was_resolved_is_a_difference(town: Town) -> None:
+    account, charge = town.account(), str(uuid4())
+    of_processor(town, "a.csv", PAID[0], PAID[1].replace("-20.00", "-50.00"))
+    run_day(town.ledger, "2026-11-22", RULES)
+    (one,) = [row for row in report(town)["differences"] if row["kind"] == "payout_sum"]
+    resolve(town.ledger, one["id"], one["version"], "suspense", "", "Ann")
+    town.clock.forward(86_400)
+    top_up(town.ledger, account, Money(1000, "CNY"), charge, "Ann")
+    of_processor(town, "b.csv", f"t-2,2026-11-23,charge,{charge},,p-1,10.00,0,10.00,CNY,")
+    run_day(town.ledger, "2026-11-23", RULES)
+    for day in ("2026-11-22", "2026-11-23"):
+        assert report(town, day)["unexplained"] == 0
+    found = [row for row in report(town)["differences"] if row["kind"] == "payout_sum"]
+    (late,) = [row for row in found if row["subject"] == "generic:t-2"]
+    assert late["minor"] == 1000
+    with pytest.raises(ResolutionRefused, match="which rider"):
+        resolve(town.ledger, late["id"], late["version"], "not_paid", "", "Ann")
+    town.clock.forward(86_400)
+    resolve(town.ledger, late["id"], late["version"], "suspense", "", "Ann")
+    assert balances(town)["assets:psp_balance CNY"] == 0
+    for day in ("2026-11-22", "2026-11-23", "2026-11-24"):
+        assert report(town, day)["unexplained"] == 0
+
+
+def test_a_kept_payout_without_a_name_stops_no_run(lite: Town) -> None:
+    of_processor(lite, "a.csv", *PAID[1:])
+    with reading(lite.ledger.engine) as session:
+        kept = session.exec(select(StatementLineRow)).one().model_dump()
+    with writing(lite.ledger.engine) as session:
+        session.add(StatementLineRow(**{**kept, "line_id": "stripe:txn_1", "payout_id": None}))
+    assert run_day(lite.ledger, "2026-11-22", RULES).found == 1
+
+
+def camt_of(day: str, name: str, reference: str) -> bytes:
+    """A bank statement of one receipt of 5.00."""
+    text = camt(closing="105.00").replace("EUR", "CNY").replace(">19.42<", ">5.00<")
+    text = text.replace("2026-11-24", day).replace("<Id>S1<", f"<Id>{name}<")
+    return text.replace(">B1<", f">{reference}<").encode()
+
+
+def test_receipts_with_a_reference_that_says_nothing_are_all_booked(town: Town) -> None:
+    for day, name in (("2026-11-21", "S1"), ("2026-11-22", "S2")):
+        import_statement(town.ledger, camt_of(day, name, "NONREF"), name)
+    with reading(town.ledger.engine) as session:
+        bank = session.exec(select(PostingRow.minor).where(PostingRow.account == "assets:bank"))
+        assert list(bank) == [500, 500]
+
+
+def test_a_line_on_another_day_than_before_is_refused_and_not_lost(town: Town) -> None:
+    import_statement(town.ledger, camt_of("2026-11-21", "S1", "R"), "a.xml")
+    with pytest.raises(StatementRefused, match="bank:DE89:R was on 2026-11-21 in an earlier file "
+                                               "and is on 2026-11-22"):  # fmt: skip
+        import_statement(town.ledger, camt_of("2026-11-22", "S2", "R"), "b.xml")
+
+
+def test_the_statement_of_a_quiet_day_is_kept(town: Town) -> None:
+    done = import_statement(town.ledger, QUIET_MT940.encode(), "quiet.sta")
+    assert (done.lines, done.new, done.entries) == (0, 0, 0)
+    assert import_statement(town.ledger, QUIET_MT940.encode(), "again.sta").replayed
+    with reading(town.ledger.engine) as session:
+        row = session.exec(select(StatementRow)).one()
+        assert (row.first_day, row.last_day, row.lines) == ("2026-11-25", "2026-11-25", 0)
 
 
 def missing_top_up(town: Town) -> tuple[str, DifferenceRow]:

@@ -89,6 +89,12 @@ def test_a_balance_report_may_have_lines_without_a_payout() -> None:
     )
 
 
+def test_a_payout_of_a_balance_report_names_itself() -> None:
+    text = STRIPE + ",,txn_4,2026-11-24 00:00:00,eur,-14.37,0.00,-14.37,payout,,,\n"
+    ((line, words),) = refused(text, "stripe-balance")
+    assert line == 5 and words.startswith("automatic_payout_id is empty")
+
+
 def test_the_two_reports_of_stripe_that_look_alike_must_be_named() -> None:
     assert "name it with --profile" in refused(STRIPE)[0][1]
 
@@ -207,6 +213,40 @@ def test_a_batch_of_camt053_becomes_its_transactions() -> None:
     ]  # fmt: skip
 
 
+def booked(text: str = "") -> str:
+    """The one entry of ``camt``, or with another reference of the bank."""
+    entry = camt().split("\n")[2]
+    return entry.replace("<AcctSvcrRef>B1<", f"<AcctSvcrRef>{text}<") if text else entry
+
+
+def test_an_entry_that_is_there_twice_is_refused_also_where_all_is_one_line() -> None:
+    twice = camt(entries=booked(), closing="138.84")
+    assert refused(twice) == ((4, "it repeats DE89:B1 of line 3"),)
+    assert refused(twice.replace("\n", "")) == ((1, "it repeats DE89:B1 of line 1"),)
+
+
+@pytest.mark.parametrize("written", ["NONREF", "notprovided", "N/A", "0000"])
+def test_a_reference_that_says_nothing_tells_no_entry_from_another(written: str) -> None:
+    text = camt(entries=booked(written) + booked(written), closing="158.26")
+    assert [line.line_id for line in read(text)] == [
+        "bank:DE89:B1", "bank:DE89:S1:2", "bank:DE89:S1:3"
+    ]  # fmt: skip
+
+
+QUIET_CAMT = (
+    camt(closing="100.00")
+    .replace(booked(), "")
+    .replace("</CdtDbtInd></Bal>", "</CdtDbtInd><Dt><Dt>2026-11-25</Dt></Dt></Bal>")
+)
+QUIET_MT940 = ":20:S2\n:25:DE89\n:28C:18/1\n:60F:C261124EUR119,00\n:62F:C261125EUR119,00\n"
+
+
+@pytest.mark.parametrize("text", [QUIET_CAMT, QUIET_MT940])
+def test_a_quiet_day_of_the_bank_is_a_statement_too(text: str) -> None:
+    found = read_statement(text.encode(), UTC)
+    assert (found.lines, found.closed) == ((), ("2026-11-25",))
+
+
 def test_what_is_not_booked_yet_does_not_count() -> None:
     pending = (
         '<Ntry><Amt Ccy="EUR">7.50</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts><Cd>PDNG</Cd></Sts></Ntry>'
@@ -216,6 +256,8 @@ def test_what_is_not_booked_yet_does_not_count() -> None:
 
 def test_a_bank_statement_that_does_not_add_up_is_refused() -> None:
     assert "closing balance says 11943" in refused(camt(closing="119.43"))[0][1]
+    quiet = QUIET_MT940.replace("EUR119,00", "EUR119,01", 1)
+    assert "closing balance says 11900" in refused(quiet)[0][1]
     assert "closing balance says 11901" in refused(MT940.replace("EUR119,00", "EUR119,01"))[0][1]
 
 

@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from sqlmodel import select
 
+from facefare.rider_ledger import rider_money
 from ledger.accounts import open_account
 from ledger.autotopup import (
     DONE,
@@ -24,6 +25,7 @@ from ledger.autotopup import (
 from ledger.categories import CategoryRefused, category_now, change_category
 from ledger.erasure import erase_account
 from ledger.fares.gtfs import feed_files, import_feed
+from ledger.fares.rates import Rates
 from ledger.fares.standing import StandingPolicy, policy_of, standing
 from ledger.feeds import activate
 from ledger.once import EntryRefused
@@ -34,6 +36,7 @@ from ledger.standings import (
     block,
     lift,
     standings,
+    standings_of,
 )
 from ledger.topups import top_up
 from models.database import reading, writing
@@ -174,8 +177,9 @@ def test_the_policy_of_a_feed_is_its_cheapest_fare_and_strictest_limits(
     euro = make_town(tmp_path / "euro", lambda text: text.replace('"CNY"', '"EUR"'))
     feed = write_feed(tmp_path / "feed", fare_policies=policies)
     tables = activate(euro.ledger.engine, feed_files(feed), NOON.date(), "EUR", "fang", NOON)
-    policy = policy_of(tables)
-    assert policy == StandingPolicy(Money(150, "EUR"), Money(400, "EUR"), Money(200, "EUR"))
+    limits = Money(400, "EUR"), Money(200, "EUR")
+    assert policy_of(Rates(tables)) == StandingPolicy(Money(150, "EUR"), *limits)
+    assert policy_of(Rates(tables), "child") == StandingPolicy(Money(100, "EUR"), *limits)
 
 
 def test_the_limits_count_of_networks_that_there_are(tmp_path: Path) -> None:
@@ -184,8 +188,70 @@ def test_the_limits_count_of_networks_that_there_are(tmp_path: Path) -> None:
         f"{name},,5.00,EUR,2.00,1.00\n" for name in ("metro", "bus", "rail")
     )
     tables = import_feed(write_feed(tmp_path, fare_policies=policies), NOON.date())
-    policy = policy_of(tables)
+    policy = policy_of(Rates(tables))
     assert policy == StandingPolicy(Money(150, "EUR"), Money(200, "EUR"), Money(100, "EUR"))
+
+
+def put_concessions_in_force(town: Town, directory: Path) -> None:
+    """Half fares for *reduced*; children ride free, everywhere."""
+    texts: dict[str, str | None] = {
+        name.removesuffix(".txt"): text.replace("EUR", "CNY") for name, text in FILES.items()
+    }
+    products = "fare_product_id,fare_product_name,rider_category_id,amount,currency\n"
+    for product, minor in (("one", 200), ("two", 300), ("bus", 150), ("rail", 900)):
+        for category, amount in (("adult", minor), ("reduced", minor // 2), ("child", 0)):
+            said = f"{amount // 100}.{amount % 100:02}"
+            products += f"{product},{product},{category},{said},CNY\n"
+    categories = FILES["rider_categories.txt"] + "reduced,Reduced,0\n"
+    texts |= {"fare_products": products, "rider_categories": categories, "fare_distances": None}
+    feed = write_feed(directory, **texts)
+    activate(town.ledger.engine, feed_files(feed), NOON.date(), "CNY", "fang", NOON)
+
+
+def test_the_fare_of_the_riders_own_category_decides_and_all_pages_say_the_same(
+    app: Flask, town: Town, tmp_path: Path
+) -> None:
+    put_concessions_in_force(town, tmp_path / "feed")
+    adult, reduced, child = (uuid4().hex for _ in range(3))
+    for account, category in ((adult, "adult"), (reduced, "reduced"), (child, "child")):
+        open_account(town.ledger, account, category)
+    listed = {one.account_id: one.standing for one in standings(town.ledger).blocked}
+    assert listed.keys() == {adult, reduced}
+    desk, riders = client_as(app, "service"), rider_money(town.ledger, None)
+    with reading(town.ledger.engine) as session:
+        several = standings_of(town.ledger, session, [adult, reduced, child])
+    for account, words in (
+        (adult, "The balance is CN¥0.00; top up at least CN¥1.50 to ride again."),
+        (reduced, "The balance is CN¥0.00; top up at least CN¥0.75 to ride again."),
+        (child, "The balance is CN¥0.00."),
+    ):
+        found = account_standing(town.ledger, account)
+        assert found.words == words
+        assert several[account] == listed.get(account, found) == found
+        assert riders.account(account).state == found.state
+        assert words in desk.get(f"/finance/standing?account={account}").text
+    for account in (adult, reduced):
+        top_up(town.ledger, account, cny(75), str(uuid4()), "desk")
+    assert denied(town) == [adult]
+    assert account_standing(town.ledger, reduced).state == "good"
+
+
+def test_a_category_that_has_ended_no_longer_keeps_its_rider_off_the_list(
+    town: Town, tmp_path: Path
+) -> None:
+    put_concessions_in_force(town, tmp_path / "feed")
+    child = uuid4().hex
+    open_account(town.ledger, child, "child")
+    assert denied(town) == []
+    town.clock.now = NOON + timedelta(days=365)
+    assert denied(town) == [child]
+    assert "at least CN¥1.50" in account_standing(town.ledger, child).words
+
+
+def test_who_rides_free_is_not_blocked_for_an_old_debt() -> None:
+    policy = StandingPolicy(fare=cny(0), overdraft=cny(0), first_ride_risk=cny(0))
+    found = standing(cny(-100), policy, funded=False)
+    assert (found.state, found.words) == ("good", "The balance is -CN¥1.00.")
 
 
 def test_a_first_ride_is_risked_less_than_an_overdraft() -> None:

@@ -45,12 +45,14 @@ def note_prices(city: City) -> None:
 def blocked_now(city: City) -> set[str]:
     """The accounts that may not ride."""
     prices = prices_now(city)
+    children = {rider.account for rider in city.truth.riders if rider.category == "child"}
     return {
         row["account_id"]
         for row in rows(city, _ACCOUNTS)
         if row["by_staff"]
         or row["own"]
-        < prices.cheapest - (prices.overdraft if row["funded"] else prices.first_ride_risk)
+        < prices.cheapest // (2 if row["account_id"] in children else 1)
+        - (prices.overdraft if row["funded"] else prices.first_ride_risk)
     }
 
 

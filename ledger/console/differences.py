@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, literal, or_, select, tuple_
 from sqlmodel import Session, col
 
 from ledger.reconcile.differences import bucket
@@ -26,6 +26,11 @@ AGES = ("0-1", "2-7", "8-30", ">30")
 STATES = ("open", "resolved", "cleared")
 _DAYS_OF_AGE = {"0-1": (0, 1), "2-7": (2, 7), "8-30": (8, 30), ">30": (31, None)}
 _SEVERITIES = ("high", "medium", "low")
+_ORDER = (
+    case({name: rank for rank, name in enumerate(_SEVERITIES)}, value=col(DifferenceRow.severity)),
+    col(DifferenceRow.day),
+    col(DifferenceRow.difference_id),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,34 @@ class Evidence:
     notes: tuple[DifferenceNoteRow, ...]
 
 
-def queue(session: Session, asked: Mapping[str, str], day: str) -> list[Queued]:
-    """The differences that were asked for, the most severe and oldest first; a page of them."""
+def queue(
+    session: Session, asked: Mapping[str, str], day: str, *, after: str = "", before: str = ""
+) -> list[Queued]:
+    """The differences that were asked for, the most severe and oldest first; a page of them.
+
+    It is the first page, the one ``after`` a difference, or the one ``before``, by their ids.
+    """
     row = DifferenceRow
     query = select(row).where(*_conditions(asked, day))
-    # Severities happen to sort high, low, medium; the page wants high, medium, low.
-    rows = session.execute(query.order_by(col(row.day), col(row.difference_id)).limit(QUEUE * 5))
-    found = sorted(rows.scalars(), key=lambda one: _SEVERITIES.index(one.severity))
-    return [Queued(one, days_between(one.day, day)) for one in found[:QUEUE]]
+    end = session.get(row, after or before)
+    if end is not None:
+        at = (_SEVERITIES.index(end.severity), end.day, end.difference_id)
+        here, place = tuple_(*_ORDER), tuple_(*map(literal, at))
+        query = query.where(here > place if after else here < place)
+    back = end is not None and not after
+    order = [column.desc() if back else column for column in _ORDER]
+    found = list(session.execute(query.order_by(*order).limit(QUEUE)).scalars())
+    return [Queued(one, days_between(one.day, day)) for one in (found[::-1] if back else found)]
+
+
+def beside(
+    session: Session, asked: Mapping[str, str], day: str, shown: Sequence[Queued]
+) -> dict[str, str]:
+    """Where the pages before and after the one shown begin: ``{"after": …, "before": …}``."""
+    ends = {"before": shown[0], "after": shown[-1]} if shown else {}
+    names = {side: one.row.difference_id for side, one in ends.items()}
+    return {side: name for side, name in names.items()
+            if queue(session, asked, day, **{side: name})}  # fmt: skip
 
 
 def _conditions(asked: Mapping[str, str], day: str) -> list[Any]:

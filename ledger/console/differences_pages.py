@@ -15,7 +15,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from ledger.accounts import AccountError
-from ledger.console.differences import AGES, STATES, choices, evidence, queue
+from ledger.console.differences import AGES, STATES, beside, choices, evidence, queue
 from ledger.console.filters import (
     FIELDS,
     FilterRefused,
@@ -76,11 +76,15 @@ def _queue_pages(blueprint: Blueprint, ledger: Ledger) -> None:
 def _queue(ledger: Ledger, trouble: str = "") -> str:
     asked = {"state": "open", **{field: request.values[field].strip()[:200]
              for field in FIELDS if field in request.values}}  # fmt: skip
+    after, before = (request.args.get(side, "") for side in ("after", "before"))
     with reading(ledger.engine) as session:
+        day = today(session, ledger.clock())
+        queued = queue(session, asked, day, after=after, before=before)
         return render_template(
             "finance/differences.html",
             asked=asked,
-            queued=queue(session, asked, today(session, ledger.clock())),
+            queued=queued,
+            beside=beside(session, asked, day, queued),
             choices=choices(session),
             states=STATES,
             ages=AGES,

@@ -21,7 +21,6 @@ from ledger.reconcile.periods import PeriodRefused, check_period, close_period, 
 from ledger.reconcile.reopening import ask_to_reopen, reopen_asked, reopen_period
 from ledger.reconcile.rules import RulesError, read_rules
 from ledger.reconcile.run import run_day
-from ledger.rollups import PSP_CLEARING
 from models.access.web import require_role
 from models.database import reading
 from models.tables.reconcile import (
@@ -148,15 +147,10 @@ def _shown(ledger: Ledger, trouble: str = "") -> str:
 def _names(session: Session) -> tuple[list[str], list[str]]:
     """The days and months in which something was posted, newest first."""
     day = col(PostingTotalRow.day)
-    # One account each of rides and of payments stands for all: every day of business has one.
-    query = select(day).where(col(PostingTotalRow.account).in_((_RIDER, PSP_CLEARING, _BANK)))
     days = list(
-        session.execute(query.distinct().order_by(day.desc()).limit(_MONTHS * 31)).scalars()
+        session.execute(select(day).distinct().order_by(day.desc()).limit(_MONTHS * 31)).scalars()
     )
     return days[:_DAYS], list(dict.fromkeys(name[:7] for name in days))[:_MONTHS]
-
-
-_RIDER, _BANK = "liabilities:rider", "assets:bank"
 
 
 def _period(session: Session, name: str) -> Period:

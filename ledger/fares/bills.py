@@ -17,7 +17,7 @@ from ledger.fares.caps import WeekCost, week_cost
 from ledger.fares.chain import WeekSums, fares_of
 from ledger.fares.history import History
 from ledger.fares.paths import options_of
-from ledger.fares.rates import Option
+from ledger.fares.rates import Option, cheapest
 from ledger.fares.rides import Leg, LooseEnd
 
 USUAL_WITHIN = timedelta(days=28)
@@ -80,8 +80,8 @@ def closes_at(end: LooseEnd, history: History) -> datetime:
 
 
 def maximum_fare(end: LooseEnd) -> int:
-    """The maximum fare of the loose end's network."""
-    return end.seen.policy.maximum_fare
+    """The maximum fare of the loose end's network; for a concession its dearest fare, if less."""
+    return end.seen.at_most(end.seen.policy.maximum_fare)
 
 
 def _bill(history: History, week: int, as_of: datetime) -> WeekBill:
@@ -155,8 +155,7 @@ def usual_trip(history: History, end: LooseEnd) -> Completed | None:
     leg = Leg(end.seen, None, start, stop, at, at)
     if not {start, stop} <= leg.first.rates.tables.stops.keys():
         return None
-    options = [option for option in options_of(leg) if not option.transfer_only]
-    option = min(options, key=lambda o: (o.price, o.line), default=None)
+    option = cheapest(options_of(leg))
     if option is None or option.price > maximum_fare(end):
         return None
     return Completed(end, leg, option, trips)

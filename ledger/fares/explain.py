@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
 
-from ledger.fares.bills import Completed, WeekBill, maximum_fare
+from ledger.fares.bills import Completed, WeekBill
 from ledger.fares.calendars import monday_of
 from ledger.fares.chain import Fare, Link
 from ledger.fares.paths import Path
@@ -64,6 +64,11 @@ def path_rules(path: Path) -> Iterator[Rule]:
         if path.rule.kind != PAYS_BOTH_LEGS:
             leg = Rule("included", leg.values, leg.file, leg.line)
     yield leg
+    yield from concession_rule(seen)
+
+
+def concession_rule(seen: Seen) -> Iterator[Rule]:
+    """The category the rider proved, where there is one."""
     category = seen.rates.tables.categories.get(seen.category)
     if category is not None and not category.default:
         yield Rule("concession", (("category", category.name),))
@@ -96,10 +101,20 @@ def cap_rules(week: WeekBill, currency: str) -> tuple[Rule, ...]:
     return tuple(found)
 
 
-def loose_rule(code: str, end: LooseEnd) -> Rule:
+def loose_rules(code: str, end: LooseEnd) -> Iterator[Rule]:
     """A loose end that is held (``held``) or charged (``maximum``)."""
-    seen = end.seen
-    values = (("start", name(seen, seen.tap.stop)), ("amount", money(maximum_fare(end), seen)))
+    rule = _limit_rule(code, end.seen, end.seen.policy.maximum_fare)
+    yield rule
+    if rule.file != POLICIES:
+        yield from concession_rule(end.seen)
+
+
+def _limit_rule(code: str, seen: Seen, amount: int) -> Rule:
+    """An amount of the network's policy, or the leg rule that allows a concession less."""
+    here, dearest = name(seen, seen.tap.stop), seen.dearest
+    values = (("start", here), ("end", here), ("amount", money(seen.at_most(amount), seen)))
+    if dearest is not None and dearest.price < amount:
+        return Rule(code, values, LEG_RULES, dearest.line)
     return Rule(code, values, POLICIES, seen.policy.line)
 
 
@@ -118,9 +133,10 @@ def note_rule(rides: Rides, seen: Seen) -> Rule | None:
     """What the last tap did, where that is not said by the fare itself."""
     if rides.note in ("", "rode", "closed"):
         return None
-    here = name(seen, seen.tap.stop)
-    amount = money(seen.policy.maximum_fare, seen)
     if rides.note == "same_station":
-        amount = money(seen.policy.same_station_fare or 0, seen)
-    values = (("start", here), ("end", here), ("amount", amount))
-    return Rule(rides.note, values, POLICIES, seen.policy.line)
+        visit = rides.same_station[-1]
+        return _limit_rule(rides.note, visit.first, visit.first.policy.same_station_fare or 0)
+    if rides.note in ("opened", "no_entry"):
+        return _limit_rule(rides.note, seen, seen.policy.maximum_fare)
+    here = name(seen, seen.tap.stop)
+    return Rule(rides.note, (("start", here), ("end", here)), POLICIES, seen.policy.line)

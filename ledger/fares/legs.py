@@ -129,7 +129,8 @@ def _close(rides: Rides, first: Seen, last: Seen) -> Rides:
         rides = rides.with_loose(LooseEnd(first, "no_exit"), orphan)
         return rides.now(NetworkState(last, orphan=orphan), "over_long")
     if same and policy.same_station_fare is not None:
-        paid = SameStation(first, last, policy.same_station_fare, mistake=False)
+        fare = first.at_most(policy.same_station_fare)
+        paid = SameStation(first, last, fare, mistake=False)
         rides = rides._replace(same_station=(*rides.same_station, paid))
         return rides.now(NetworkState(last), "same_station")
     leg = ride(first, last)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ledger.fares.bills import WeekBill, bill, closes_at, loose_ends
 from ledger.fares.calendars import monday_of, week_of
 from ledger.fares.engine import Adjustment, Charge, price
-from ledger.fares.explain import amount_of, cap_rules, completed_rule, loose_rule
+from ledger.fares.explain import amount_of, cap_rules, completed_rule, loose_rules
 from ledger.fares.history import History
 from ledger.fares.rides import LooseEnd
 from ledger.fares.taps import FareTap
@@ -100,7 +100,8 @@ def _close(history: History, at: datetime, freed: Money) -> list[Closing]:
 
 def _closing_rules(week: WeekBill, taps: set[str], currency: str) -> tuple[Rule, ...]:
     found = [completed_rule(t) for t in week.completed if t.end.seen.tap.tap_id in taps]
-    found += [loose_rule("maximum", e) for e in week.maximum if e.seen.tap.tap_id in taps]
+    missing = (end for end in week.maximum if end.seen.tap.tap_id in taps)
+    found += [rule for end in missing for rule in loose_rules("maximum", end)]
     return (*found, *cap_rules(week, currency)) if found else ()
 
 

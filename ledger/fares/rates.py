@@ -9,7 +9,7 @@ cheapest way through a journey is chosen among them later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
 
@@ -35,6 +35,12 @@ class Option:
     transfer_only: bool
 
 
+def cheapest(options: Iterable[Option]) -> Option | None:
+    """The cheapest option by itself; ``None`` where all need a transfer, or there is none."""
+    alone = [option for option in options if not option.transfer_only]
+    return min(alone, key=lambda option: (option.price, option.line), default=None)
+
+
 def distance_m(start: Stop, end: Stop) -> int:
     """The distance between two stops on the sphere, in whole metres (haversine)."""
     if None in (start.lat, start.lon, end.lat, end.lon):
@@ -57,6 +63,10 @@ class Rates:
         self._by_network: dict[str, tuple[LegRule, ...]] = {}
         self._options: dict[tuple[str, str, str, str, int, int], tuple[Option, ...]] = {}
         self._coverages: dict[tuple[str, frozenset[str]], Coverage] = {}
+        self._dearest: dict[tuple[str, str, str, int, bool], Option | None] = {}
+        self._alike: dict[frozenset[str], str] = {}  # one stop for each set of areas
+        for stop in tables.stops.values():
+            self._alike.setdefault(stop.areas, stop.stop_id)
 
     def stop(self, stop: str) -> Stop:
         """The stop with this id; raise ``UnknownPlace`` where the feed has none."""
@@ -115,6 +125,36 @@ class Rates:
                 option = Option(rule.line, rule.group, rule.product, price, rule.transfer_only)
                 options.setdefault((rule.group, rule.product, rule.transfer_only), option)
         return tuple(options.values())
+
+    def dearest(
+        self, network: str, stop: str, category: str, bits: int, leaving: bool
+    ) -> Option | None:
+        """The dearest fare a rider of ``category`` can come to from ``stop``, or ``leaving`` there.
+
+        Of each ride the cheapest option counts. ``None`` where no ride has a known fare.
+        """
+        key = (network, stop, category, bits, leaving)
+        if key not in self._dearest:
+            here = self.stop(stop)
+            by_distance = any(self.tables.products[r.product].bands for r in self._rules(network))
+            alike = stop if by_distance else self._alike[here.areas]
+            if alike != stop:
+                self._dearest[key] = self.dearest(network, alike, category, bits, leaving)
+            else:
+                others = self._measured(here) if by_distance else self._alike.values()
+                rides = ((other, stop) if leaving else (stop, other) for other in others)
+                found = (self._find_options(network, *ends, category, bits, bits) for ends in rides)
+                fares = filter(None, map(cheapest, found))
+                self._dearest[key] = max(fares, key=lambda o: (o.price, -o.line), default=None)
+        return self._dearest[key]
+
+    def _measured(self, here: Stop) -> list[str]:
+        """The stops whose distance from ``here`` is known."""
+        return [
+            stop.stop_id
+            for stop in self.tables.stops.values()
+            if None not in (here.lat, here.lon, stop.lat, stop.lon)
+        ]
 
     def _rules(self, network: str) -> tuple[LegRule, ...]:
         if network not in self._by_network:

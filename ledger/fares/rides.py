@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from ledger.fares.rates import Rates
+from ledger.fares.rates import Option, Rates
 from ledger.fares.tables import Policy
 from ledger.fares.taps import FareTap
 
@@ -37,6 +37,25 @@ class Seen(NamedTuple):
     def station(self) -> str:
         """The station of the tap's stop."""
         return self.rates.stop(self.tap.stop).station
+
+    @property
+    def dearest(self) -> Option | None:
+        """The dearest fare of a concession from the stop (to it, for a tap out) at this time.
+
+        ``None`` for who has no concession, and where no fare is known.
+        """
+        tables, tap = self.rates.tables, self.tap
+        category = tables.categories.get(self.category)
+        if category is None or category.default:
+            return None
+        bits = tables.timeframes.at(tap.at, self.rates.stop(tap.stop).zone)
+        leaving = tap.direction == "out"
+        return self.rates.dearest(tap.network, tap.stop, self.category, bits, leaving)
+
+    def at_most(self, amount: int) -> int:
+        """``amount``, or what a concession could have paid at the dearest where that is less."""
+        dearest = self.dearest
+        return amount if dearest is None else min(amount, dearest.price)
 
     def within(self, seconds: int, earlier: Seen) -> bool:
         """Is this at most ``seconds`` after ``earlier``?"""

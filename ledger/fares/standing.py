@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ledger.fares.tables import FareTables
+from ledger.fares.rates import Rates
 from models.money import Money
 
 State = Literal["good", "low", "blocked"]
@@ -65,31 +65,34 @@ class Standing:
 class StandingPolicy:
     """A ride's ``fare``, and how far below zero a balance may go, neither negative.
 
-    ``first_ride_risk`` is for accounts that never were topped up; None: the same.
+    ``first_ride_risk`` is for accounts that never were topped up; None: the same. Who rides
+    free, with a fare of zero, owes nothing for the next ride: no balance is too low for it.
     """
 
     fare: Money
     overdraft: Money
     first_ride_risk: Money | None = None
 
-    def lowest_balance_to_ride(self, funded: bool = True) -> Money:
-        """An account with less than this is blocked."""
+    def lowest_balance_to_ride(self, funded: bool = True) -> Money | None:
+        """An account with less than this is blocked; None where none is."""
+        if not self.fare.minor:
+            return None
         risk = self.overdraft if funded or self.first_ride_risk is None else self.first_ride_risk
         return self.fare - risk
 
 
-def policy_of(tables: FareTables) -> StandingPolicy:
-    """The policy the tables imply: the cheapest fare there is, and the strictest limits."""
-    prices = [
-        price
-        for product in tables.products.values()
-        for (category, _), price in product.prices.items()
-        if price > 0 and category in tables.eligible("")
-    ]
+def policy_of(rates: Rates, category: str = "") -> StandingPolicy:
+    """The policy the rates imply for a category: its cheapest fare, and the strictest limits."""
+    tables = rates.tables
+    legs = {(rule.product, rule.network) for rule in tables.leg_rules if not rule.transfer_only}
+    fares = (rates.price(product, network, category, metres=0) for product, network in legs)
+    cheapest = min(
+        (fare for fare in fares if fare and fare > 0), default=0
+    )  # of those that cost something
     # Not all rows: the one for other networks says nothing where every network has its own.
     policies = [tables.policy(network) for network in tables.networks]
     return StandingPolicy(
-        Money(min(prices, default=0), tables.currency),
+        Money(cheapest, tables.currency),
         Money(min(policy.overdraft for policy in policies), tables.currency),
         Money(min(policy.first_ride_risk for policy in policies), tables.currency),
     )
@@ -108,13 +111,13 @@ def standing(
         reason = BLOCK_REASONS[block.reason]
         return Standing("blocked", block.reason, reason.words, block.since, reason.lifted_by)
     lowest = policy.lowest_balance_to_ride(funded)
-    if (balance - lowest).minor < 0:
+    if lowest is not None and (balance - lowest).minor < 0:
         words = (
             f"The balance is {balance.text()}; top up at least {(lowest - balance).text()} "
             "to ride again."
         )
         return Standing("blocked", "overdraft", words, since, (RIDER,))
-    if (balance - policy.fare).minor < 0:
+    if policy.fare.minor and (balance - policy.fare).minor < 0:
         words = f"The balance is {balance.text()}; the next ride will be on credit."
         return Standing("low", "balance", words)
     return Standing("good", "", f"The balance is {balance.text()}.")

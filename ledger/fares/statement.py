@@ -14,7 +14,7 @@ from ledger.fares.explain import (
     cap_rules,
     completed_rule,
     fare_rules,
-    loose_rule,
+    loose_rules,
     unknown_fare,
 )
 from ledger.fares.history import History
@@ -94,8 +94,8 @@ def week_rules(week: WeekBill, currency: str) -> tuple[Rule, ...]:
     """The rules of a week: caps, completed trips, maximum fares, what is held."""
     rules = list(cap_rules(week, currency))
     rules += (completed_rule(trip) for trip in week.completed)
-    rules += (loose_rule("maximum", end) for end in week.maximum)
-    rules += (loose_rule("held", end) for end in week.holding)
+    for code, ends in (("maximum", week.maximum), ("held", week.holding)):
+        rules += (rule for end in ends for rule in loose_rules(code, end))
     if week.refund_only:
         rules.append(Rule("refund_only"))
     return tuple(rules)

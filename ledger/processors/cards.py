@@ -8,6 +8,8 @@
                                    assets:psp_clearing         -500
     … it failed                    liabilities:card_refunds    +500
                                    liabilities:rider           -500
+    … it failed after it was made  assets:psp_clearing         +500
+                                   liabilities:rider           -500
     a chargeback                   liabilities:rider          +2000    the rider owes it again
                                    assets:psp_clearing        -2000
 
@@ -30,7 +32,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
 from ledger.ledger import Ledger
-from ledger.limits import NO_LIMIT, Limit
+from ledger.limits import CREDITING_RULES, NO_LIMIT, Limit
 from ledger.once import (
     EntryConflict,
     EntryRefused,
@@ -40,6 +42,7 @@ from ledger.once import (
     recorded_before,
 )
 from ledger.postings import RIDER, transfer
+from ledger.rollups import RESOLUTION
 from ledger.store import LogWriter, total
 from ledger.topups import staff_key_name
 from models.database import writing
@@ -56,6 +59,9 @@ WORDS = {
     "chargeback": "The cardholder's bank took the payment back.",
     "chargeback_won": "The cardholder's bank gave the payment back again.",
 }
+_TAKEN = ("chargeback", "charged_back", "refunded_outside", "not_paid")
+_RETURNED = ("chargeback_won", *CREDITING_RULES)
+"""Rules of chargebacks and resolutions of a top-up: what of it is not with us, and is again."""
 
 
 def top_up_by_card(ledger: Ledger, account_id: str, amount: Money, call_id: str) -> None:
@@ -127,6 +133,11 @@ def card_refund_call(entry_id: str) -> str:
     return str(uuid5(UUID(entry_id), "call"))
 
 
+def failed_refund_id(call_id: str) -> str:
+    """The id of the entry that gives the rider back what the call could not pay out."""
+    return str(uuid5(UUID(call_id), "failed"))
+
+
 def refund_to_card(
     ledger: Ledger,
     charge_id: str,
@@ -189,7 +200,7 @@ def _check_refund(session: Session, charge: ProcessorCallRow, amount: Money) -> 
             col(ProcessorCallRow.state) != "failed",
         )
     ).scalar_one()
-    taken = _charged_back(session, charge.call_id)
+    taken = _taken_back(session, charge.call_id)
     left = Money(charge.minor - int(asked) - taken, charge.currency)
     if (left - amount).minor < 0:
         raise EntryRefused(f"{amount.text()} cannot be refunded: of the top-up {left.text()} "
@@ -200,14 +211,19 @@ def _check_refund(session: Session, charge: ProcessorCallRow, amount: Money) -> 
         raise EntryRefused(f"{amount.text()} cannot be refunded: the balance is {has.text()}")
 
 
-def _charged_back(session: Session, charge_id: str) -> int:
-    """What the cardholder's bank took back of a top-up and did not return, in minor units."""
+def _taken_back(session: Session, charge_id: str) -> int:
+    """What went back of a top-up without a refund of ours and did not return, in minor units.
+
+    The processor told us of it, or a person found it in the processor's report.
+    """
     rule, amount = col(EntryRow.rule), col(EntryRow.amount_minor)
-    kept = case((rule == "chargeback", amount), else_=-amount)
+    kept = case((rule.in_(_TAKEN), amount), else_=-amount)
     query = select(func.coalesce(total(kept), 0)).where(
-        col(EntryRow.corrects) == charge_id, col(EntryRow.kind) == "chargeback"
+        col(EntryRow.corrects) == charge_id,
+        col(EntryRow.kind).in_(("chargeback", RESOLUTION)),
+        rule.in_((*_TAKEN, *_RETURNED)),
     )
-    return int(session.execute(query).scalar_one())
+    return max(0, int(session.execute(query).scalar_one()))
 
 
 def call_draft(

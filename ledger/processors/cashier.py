@@ -42,7 +42,10 @@ class StripeKeys(BaseModel):
 
 
 def open_processor(data: DataDirectory) -> Processor | None:
-    """The processor this operator has, None for none; raise ``ProcessorUnusable`` for bad keys."""
+    """The processor this operator has, None for none.
+
+    Raises ``ProcessorUnusable`` for bad keys and for a currency it counts in another way.
+    """
     path = data.keys / STRIPE_KEYS
     try:
         keys = StripeKeys.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -54,8 +57,9 @@ def open_processor(data: DataDirectory) -> Processor | None:
         raise ProcessorUnusable(f"{path} cannot be used: look at {names}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProcessorUnusable(f"{path} cannot be read as TOML") from error
-    from ledger.processors.stripe import StripeProcessor
+    from ledger.processors.stripe import StripeProcessor, check_currency
 
+    check_currency(data.settings().currency)
     return StripeProcessor(keys.secret_key, keys.webhook_secret, keys.address)
 
 

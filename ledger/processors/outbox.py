@@ -10,7 +10,7 @@ with that a call that nobody can make stands in no other's way.
 
 A charge is looked at once more before it is sent, the first time or again: nothing is taken
 for a rider who left, from a card that was removed, or by an automatic top-up that was
-switched off or whose account was blocked meanwhile.
+switched off, that stopped by itself, or whose account was blocked meanwhile.
 """
 
 from __future__ import annotations

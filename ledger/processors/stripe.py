@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import stripe
+from babel.numbers import get_currency_precision
 
 from ledger.processors.protocol import (
     Card,
@@ -31,6 +32,7 @@ from ledger.processors.protocol import (
     Outcome,
     OutcomeUnknown,
     Pending,
+    ProcessorUnusable,
     RefundOrder,
     Succeeded,
     WebhookRefused,
@@ -45,8 +47,26 @@ _PAGE = 100
 _PAGES_MAX = 50
 _CLOCKS_APART = timedelta(hours=1)
 
+_NO_DECIMALS = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF",
+     "XOF", "XPF")
+)  # fmt: skip
+_THREE_DECIMALS = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
+"""How Stripe counts amounts; all others have two decimals, ISK and UGX too."""
+
 _REFUNDS: dict[str, Outcome] = {"pending": Pending(), "requires_action": Pending()}
 _DISPUTES = {"charge.dispute.funds_withdrawn": False, "charge.dispute.funds_reinstated": True}
+
+
+def check_currency(currency: str) -> None:
+    """Raise ``ProcessorUnusable`` where one minor unit here is not one at Stripe."""
+    theirs = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    ours = get_currency_precision(currency)
+    if ours != theirs:
+        raise ProcessorUnusable(
+            f"Stripe counts {currency} with {theirs} decimals and the books with {ours}, so every "
+            "amount would be wrong; no cards can be taken in this currency"
+        )
 
 
 class StripeProcessor:

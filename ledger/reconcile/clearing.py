@@ -188,6 +188,25 @@ def _unpaid(session: Session, day: str) -> Iterator[Residue]:
     for row in _lines(session, UNPAID, later, day):
         what = "payout without all its lines" if row.kind == "payout" else "waits for its payout"
         yield Residue(PSP_BALANCE, row.currency, row.net_minor, what, row.line_id, row.booked)
+    if payouts:
+        yield from _sums_resolved(session, payouts, day)
+
+
+def _sums_resolved(session: Session, payouts: set[str], day: str) -> Iterator[Residue]:
+    """What resolutions up to ``day`` took off payouts of which all lines are listed."""
+    query = (
+        select(*_DIFFERENCES.c["subject", "minor", "currency", "closed_day"])
+        .join(_LINES, _LINES.c.line_id == _DIFFERENCES.c.subject)
+        .where(
+            _DIFFERENCES.c.kind == "payout_sum",
+            _DIFFERENCES.c.state == "resolved",
+            _DIFFERENCES.c.closed_day <= day,
+            among(session, _LINES.c.payout_id, sorted(payouts)),
+        )
+    )
+    for row in session.execute(query):
+        yield Residue(PSP_BALANCE, row.currency, -row.minor, "payout_sum", row.subject,
+                      row.closed_day)  # fmt: skip
 
 
 def _lines(session: Session, flag: Any, later: set[str], day: str) -> Iterator[Any]:

@@ -1,7 +1,8 @@
 """Which days of the books are closed, and where a correction may still be booked.
 
-A day is closed with its own report or with its month's. What belongs to a closed day is
-booked on the day it is recorded: closed books are corrected in the open period.
+A day is closed with its own report or with its month's; a day before it, on which nothing was
+posted, is closed with it. What belongs to a closed day is booked on the day it is recorded:
+closed books are corrected in the open period.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from ledger.rollups import books_zone
-from models.tables.reconcile import PeriodCloseRow, PeriodReopeningRow
+from models.tables.reconcile import PeriodCloseRow, PeriodReopeningRow, PostingTotalRow
 
 
 def closings(session: Session, period: str) -> tuple[int, bool]:
@@ -28,7 +29,29 @@ def _newest(session: Session, row: type, period: str) -> int:
 
 def is_closed(session: Session, day: str) -> bool:
     """Whether nothing may be booked on ``day`` any more."""
-    return any(closings(session, period)[1] for period in (day, day[:7]))
+    own = [closings(session, period) for period in (day, day[:7])]
+    if any(revision for revision, _ in own):
+        return any(closed for _, closed in own)
+    return any(period > day for period in _closed_now(session))
+
+
+def first_open_before(session: Session, day: str) -> str | None:
+    """The first day before ``day`` that has postings and is not closed."""
+    closed, posted = _closed_now(session), col(PostingTotalRow.day)
+    days = session.execute(select(posted).where(posted < day).distinct().order_by(posted)).scalars()
+    return next((one for one in days if not closed & {one, one[:7]}), None)
+
+
+def _closed_now(session: Session) -> set[str]:
+    """The periods that are closed."""
+    reopened = _revisions(session, PeriodReopeningRow)
+    closed = _revisions(session, PeriodCloseRow)
+    return {period for period, revision in closed.items() if revision > reopened.get(period, 0)}
+
+
+def _revisions(session: Session, row: type[PeriodCloseRow | PeriodReopeningRow]) -> dict[str, int]:
+    newest = select(col(row.period), func.max(col(row.revision))).group_by(col(row.period))
+    return {period: int(revision) for period, revision in session.execute(newest)}
 
 
 def today(session: Session, now: datetime) -> str:

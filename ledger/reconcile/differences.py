@@ -8,11 +8,11 @@ beyond the rule and split payouts leave nothing: ``at_stake`` says what they are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ledger.reconcile.matching import Claim, Matched, days_between
+from ledger.reconcile.matching import Claim, Matched, claim_name, days_between
 from ledger.reconcile.matching_bank import named_by
 from ledger.reconcile.rules import Rules
 from ledger.reconcile.said import said
@@ -131,16 +131,20 @@ def _left_items(books: Books) -> Iterator[Finding]:
     for item in books.items:
         if item.line_id in books.processor.right:
             continue
-        kind, words, other = _item_kind(item, claims.get(item.own_id or ""), books)
+        kind, words, other = _item_kind(item, claims.get(_name(item) or ""), books)
         yield Finding(kind, item.line_id, PSP_CLEARING, -item.gross, item.currency, item.day,
                       words, other, item.gross)  # fmt: skip
+
+
+def _name(item: Line) -> str | None:
+    return claim_name(item.kind, item.gross, item.own_id)
 
 
 def _item_kind(item: Line, claim: Claim | None, books: Books) -> tuple[Kind, str, str | None]:
     if item.kind == "other":
         why = said("moved", text=item.words) if item.words else said("moved_silently")
         return "unknown", why, None
-    own = item.own_id
+    own = _name(item)
     if own and (own in books.processor.left or own in books.known.paired):
         return "duplicate", said("paid_twice"), own
     if claim and claim.currency != item.currency:
@@ -159,7 +163,7 @@ def _charge_known(item: Line, books: Books) -> bool:
 
 
 def _left_claims(books: Books, day: str, rules: Rules) -> Iterator[Finding]:
-    elsewhere = {(item.own_id) for item in books.items if item.line_id not in books.processor.right}
+    elsewhere = {_name(item) for item in books.items if item.line_id not in books.processor.right}
     for claim in books.claims:
         if claim.entry_id in books.processor.left or claim.entry_id in elsewhere:
             continue
@@ -257,13 +261,27 @@ def _not_at_bank(payout: Line) -> str:
     return said("not_at_bank")
 
 
-def payout_sums(sums: Mapping[str, tuple[Line, int]]) -> Iterable[Finding]:
-    """The payouts whose lines do not add up to them: id -> (payout, what is left over)."""
-    for name in sorted(sums):
-        payout, left = sums[name]
-        if left:
+@dataclass(frozen=True, slots=True)
+class PayoutSum:
+    """A payout, what all its lines come to, and what those that are not done leave.
+
+    ``about`` is the line that stands for what is left: the payout's own, until it is done.
+    """
+
+    payout: Line
+    total: int
+    left: int
+    about: str
+
+
+def payout_sums(sums: Iterable[PayoutSum]) -> Iterator[Finding]:
+    """The payouts whose lines do not add up to them."""
+    for one in sums:
+        payout = one.payout
+        if one.left:
             yield Finding(
-                "payout_sum", payout.line_id, PSP_BALANCE, left, payout.currency, payout.day,
-                said("payout_off", lines=Money(left - payout.net, payout.currency),
-                     payout=Money(-payout.net, payout.currency)), None, left,
+                "payout_sum", one.about, PSP_BALANCE, one.left, payout.currency, payout.day,
+                said("payout_off", lines=Money(one.total - payout.net, payout.currency),
+                     payout=Money(-payout.net, payout.currency)),
+                None if one.about == payout.line_id else payout.line_id, one.left,
             )  # fmt: skip

@@ -25,12 +25,20 @@ _TAKING_KEY = ("day", "kind", *DIMENSIONS, "rule", "currency")
 _TAKING_SUMS = ("entries", "minor", "capped_minor", "offline", "late")
 _RIDES = ("ride", "fare_adjustment", "day_close")
 _GIVEN = {
-    "refunds": ("refund", "dispute_upheld"),
+    "refunds": ("refund", "dispute_rejected"),
     "goodwill": ("goodwill",),
     "written_off": ("write_off",),
     "paid_back_to_cards": ("card_refund",),
     "chargebacks": ("chargeback",),
 }
+"""What was given, by kinds. A dispute credit is a refund from the first; upheld, it stays one."""
+
+_UNDONE = {
+    "refunds": "dispute_rejected",
+    "paid_back_to_cards": "card_refund_failed",
+    "chargebacks": "chargeback_won",
+}
+"""The rule of those entries that take away again what others of the same sort gave."""
 
 Taking = tuple[Key, Sequence[int]]
 Total = tuple[str, str, str, int]
@@ -79,7 +87,9 @@ def figures(period: str, takings: Iterable[Taking], totals: Iterable[Total]) -> 
         "trial_balance": _trial_balance(period, totals),
         "takings": {name: _by(rows, _TAKING_KEY.index(name)) for name in DIMENSIONS},
         "kinds": _kinds(rows),
-        "given": {name: _given(rows, kinds) for name, kinds in _GIVEN.items()},
+        "given": {
+            name: _given(rows, kinds, _UNDONE.get(name, "")) for name, kinds in _GIVEN.items()
+        },
         "caps": _summed(rows, 2),
         "rides": sum(sums[0] for key, sums in rows if key[1] == "ride"),
         "offline": sum(sums[3] for _, sums in rows),
@@ -127,13 +137,16 @@ def _kinds(rows: Iterable[Taking]) -> list[Json]:
             for (kind, rule, currency), (count, minor) in sorted(sums.items())]  # fmt: skip
 
 
-def _given(rows: Iterable[Taking], kinds: Sequence[str]) -> list[Json]:
-    """What was given back: refunds lower the takings, so they count by their size."""
+def _given(rows: Iterable[Taking], kinds: Sequence[str], undone: str) -> list[Json]:
+    """What was given back: refunds lower the takings, so they count by their size.
+
+    What the rule ``undone`` took away again is less; it may have been given on a day before.
+    """
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for key, row in rows:
         if key[1] in kinds:
             sums[key[-1]][0] += row[0]
-            sums[key[-1]][1] += abs(row[1])
+            sums[key[-1]][1] += -abs(row[1]) if key[-2] == undone else abs(row[1])
     return [{"currency": currency, "entries": count, "minor": minor}
             for currency, (count, minor) in sorted(sums.items())]  # fmt: skip
 

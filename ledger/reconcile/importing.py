@@ -128,6 +128,9 @@ def _new_lines(session: Session, statement: Statement) -> list[Line]:
         said = (line.kind, line.gross, line.fee, line.currency)
         if said != (row.kind, row.gross_minor, row.fee_minor, row.currency):
             faults.append((line.line_no, f"{line.line_id} was another amount in an earlier file"))
+        elif line.day != row.day:
+            days = f"on {row.day} in an earlier file and is on {line.day} in this one"
+            faults.append((line.line_no, f"{line.line_id} was {days}"))
         elif line.payout_id and row.payout_id is None:
             told.append((line.payout_id, line.line_id))
         elif line.payout_id and line.payout_id != row.payout_id:
@@ -140,7 +143,7 @@ def _new_lines(session: Session, statement: Statement) -> list[Line]:
 
 def _kept(session: Session, ids: Sequence[str]) -> dict[str, Any]:
     lines = table(StatementLineRow)
-    columns = lines.c["line_id", "kind", "gross_minor", "fee_minor", "currency", "payout_id"]
+    columns = lines.c["line_id", "kind", "gross_minor", "fee_minor", "currency", "day", "payout_id"]
     found: dict[str, Any] = {}
     for start in range(0, len(ids), _PIECE):
         piece = among(session, lines.c.line_id, list(ids[start : start + _PIECE]))
@@ -156,7 +159,7 @@ def _keep(
     new: Sequence[Line],
     writer: LogWriter,
 ) -> None:
-    days = [line.day for line in statement.lines]
+    days = [line.day for line in statement.lines] or list(statement.closed)
     session.add(
         StatementRow(
             digest=digest,

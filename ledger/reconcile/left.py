@@ -7,14 +7,16 @@ resolves what was so yesterday.
 
 from __future__ import annotations
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, col
 
 from ledger.entries import decode
+from ledger.reconcile.matching import CLAIM_KINDS, claim_name
 from ledger.store import total
 from models.tables.ledger import EntryRow
 from models.tables.reconcile import (
     OPEN,
+    UNPAID,
     DifferenceRow,
     MovementRow,
     PairingRow,
@@ -22,6 +24,7 @@ from models.tables.reconcile import (
 )
 
 _ABOUT_A_PAIR = ("fee", "split_or_merged_payout")
+_NOT_BOOKED = ("missing_in_ledger", "refund_without_charge", "chargeback")
 
 
 def left_now(session: Session, row: DifferenceRow) -> int | None:
@@ -77,6 +80,7 @@ def _payout_sum(session: Session, subject: str) -> int | None:
     if payout is None or not payout.unpaid:
         return None
     lines = select(func.coalesce(total(col(StatementLineRow.net_minor)), 0)).where(
+        UNPAID,
         col(StatementLineRow.payout_id) == payout.payout_id,
         col(StatementLineRow.source) == "processor",
         col(StatementLineRow.currency) == payout.currency,
@@ -85,8 +89,10 @@ def _payout_sum(session: Session, subject: str) -> int | None:
 
 
 def named_since(session: Session, row: DifferenceRow) -> bool:
-    """Whether a line waits that names what is said to be missing: a statement came meanwhile."""
+    """Whether what is said to be missing came meanwhile, by a statement or by the processor."""
     lines = StatementLineRow
+    if row.kind in _NOT_BOOKED:
+        return _booked_since(session, row.subject)
     if row.kind == "missing_at_processor":
         query = select(col(lines.line_id)).where(OPEN, col(lines.own_id) == row.subject)
     elif row.kind == "missing_at_bank":
@@ -96,6 +102,27 @@ def named_since(session: Session, row: DifferenceRow) -> bool:
     else:
         return False
     return session.execute(query.limit(1)).first() is not None
+
+
+def _booked_since(session: Session, subject: str) -> bool:
+    """Whether our books have the money of this line by now: the next run would pair the two."""
+    line = session.get(StatementLineRow, subject)
+    if line is None:
+        return False
+    ours, name = MovementRow, claim_name(line.kind, line.gross_minor, line.own_id)
+    if name:
+        found = col(ours.entry_id) == name
+    elif line.reference:
+        found = and_(
+            OPEN,
+            col(ours.corrects) == line.reference,
+            col(ours.kind) == CLAIM_KINDS.get(line.kind),
+            col(ours.minor) == line.gross_minor,
+            col(ours.currency) == line.currency,
+        )
+    else:
+        return False
+    return session.execute(select(col(ours.entry_id)).where(found).limit(1)).first() is not None
 
 
 def _name_at_bank(session: Session, subject: str) -> str | None:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeVar
 
+from ledger.processors.cards import failed_refund_id
 from ledger.reconcile.statements.lines import Line
 
 Leg = Literal["processor", "bank"]
@@ -95,7 +96,7 @@ def match_processor(claims: Sequence[Claim], items: Sequence[Line]) -> Matched:
     found = Matched()
     by_id = {claim.entry_id: claim for claim in claims}
     for item in items:  # in the order of their ids: of two with our id the first is paired
-        claim = by_id.get(item.own_id or "")
+        claim = by_id.get(claim_name(item.kind, item.gross, item.own_id) or "")
         if claim and claim.entry_id not in found.left and _same_sort(claim, item):
             found.pair(claim.entry_id, item.line_id, "processor", "own_id")
     _by_charge(found, claims, items)
@@ -103,11 +104,27 @@ def match_processor(claims: Sequence[Claim], items: Sequence[Line]) -> Matched:
     return found
 
 
-_KINDS = {"charge": "top_up", "refund": "card_refund", "chargeback": "chargeback"}
+CLAIM_KINDS = {"charge": "top_up", "refund": "card_refund", "chargeback": "chargeback"}
+"""What our claims are called that a line of this kind may be."""
 
 
 def _same_sort(claim: Claim, item: Line) -> bool:
-    return _KINDS.get(item.kind) == claim.kind and item.currency == claim.currency
+    return CLAIM_KINDS.get(item.kind) == claim.kind and item.currency == claim.currency
+
+
+def failed_refund(kind: str, gross: int) -> bool:
+    """Whether a line says that a refund which was made failed after all."""
+    return kind == "refund" and gross > 0
+
+
+def claim_name(kind: str, gross: int, own_id: str | None) -> str | None:
+    """The id of our claim that a line names: a refund that failed carries the refund's own."""
+    if not own_id or not failed_refund(kind, gross):
+        return own_id
+    try:
+        return failed_refund_id(own_id)
+    except ValueError:  # none of our ids
+        return own_id
 
 
 def _by_charge(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -> None:
@@ -118,7 +135,7 @@ def _by_charge(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -
     for item in items:
         if item.own_id or not item.reference or item.line_id in found.right:
             continue
-        key = (item.reference, _KINDS.get(item.kind, ""), item.gross, item.currency)
+        key = (item.reference, CLAIM_KINDS.get(item.kind, ""), item.gross, item.currency)
         for claim in of_charge.get(key, ()):
             near = abs(days_between(claim.day, item.day)) <= CHARGE_DAYS
             if near and claim.entry_id not in found.left:
@@ -129,7 +146,7 @@ def _by_charge(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -
 def _by_amount(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -> None:
     """Lines that lost our id: paired where nobody else could be meant."""
     lost = [item for item in items
-            if not item.own_id and item.kind in _KINDS and item.line_id not in found.right
+            if not item.own_id and item.kind in CLAIM_KINDS and item.line_id not in found.right
             and (item.kind == "charge" or not item.reference)]  # fmt: skip
     if not lost:
         return
@@ -137,7 +154,7 @@ def _by_amount(found: Matched, claims: Sequence[Claim], items: Sequence[Line]) -
     pairs = only_pairs(
         left, lost,
         lambda c: (c.kind, c.minor, c.currency),
-        lambda i: (_KINDS[i.kind], i.gross, i.currency),
+        lambda i: (CLAIM_KINDS[i.kind], i.gross, i.currency),
         lambda c, i: abs(days_between(c.day, i.day)) <= NEAR_DAYS,
     )  # fmt: skip
     for claim, item in pairs:

@@ -27,7 +27,7 @@ from ledger.checkpoints import publish
 from ledger.console.queries import open_gaps
 from ledger.entries import Draft, decode
 from ledger.ledger import Ledger
-from ledger.reconcile.closed import closings, today
+from ledger.reconcile.closed import closings, first_open_before, today
 from ledger.reconcile.figures import days_of, from_entries, from_roll_ups
 from ledger.reconcile.report import reconciliation
 from ledger.rollups import books_zone, day_of
@@ -78,8 +78,9 @@ def check_period(period: str) -> str:
 def close_period(ledger: Ledger, period: str, made_by: str) -> Closed:
     """Close the period; one that is closed already is answered with its report again.
 
-    Raises ``PeriodRefused`` where it is not over yet, where the clearing accounts hold money
-    that nothing explains, and where something was booked in it this moment.
+    Raises ``PeriodRefused`` where it is not over yet, where an earlier day with postings is open,
+    where the clearing accounts hold money that nothing explains, and where something was booked
+    in it this moment.
     """
     check_period(period)
     made_by_key = ledger.vault.create(staff_key_name(made_by))
@@ -91,6 +92,7 @@ def close_period(ledger: Ledger, period: str, made_by: str) -> Closed:
             return _closed(session, period, revision)
         if today(session, writer.recorded_at)[: len(period)] <= period:
             raise PeriodRefused(f"{period} is not over yet; it can be closed afterwards")
+        _check_earlier(session, period)
         _check_covered(session, period, checkpoint)
         report = _report(session, period, revision + 1, checkpoint)
         draft = period_draft(ledger, writer, "period_close", period, revision + 1, {
@@ -119,6 +121,16 @@ def _closed(session: Session, period: str, revision: int) -> Closed:
     if row is None:
         raise PeriodRefused(f"{period} was not closed")
     return Closed(period, revision, row.report, hashlib.sha256(row.report).hexdigest())
+
+
+def _check_earlier(session: Session, period: str) -> None:
+    """What is booked before a period changes its balances, so all of that is closed first."""
+    earlier = first_open_before(session, days_of(period)[0])
+    if earlier is not None:
+        raise PeriodRefused(
+            f"{earlier} is before {period}, has postings and is open; close that day or its month "
+            "first, so that nothing is booked in it afterwards"
+        )
 
 
 def _check_covered(session: Session, period: str, checkpoint: Checkpoint) -> None:

@@ -34,6 +34,7 @@ from ledger.reconcile.closed import booking_day, is_closed
 from ledger.reconcile.drawer import OVER_SHORT
 from ledger.reconcile.importing import PSP_FEES
 from ledger.reconcile.left import left_now, named_since, waiting
+from ledger.reconcile.matching import failed_refund
 from ledger.rollups import RESOLUTION
 from ledger.store import LogWriter
 from ledger.topups import staff_key_name
@@ -263,16 +264,19 @@ def resolution_id(difference_id: str) -> str:
 
 def _leave_to_the_outbox(session: Session, row: DifferenceRow) -> None:
     """Book nothing that the outbox is about to book, and nothing it would book again later."""
-    line = session.get(StatementLineRow, row.subject)
+    line = _line(session, row)
     call = session.get(ProcessorCallRow, line.own_id) if line and line.own_id else None
-    if call is None or call.state == "succeeded":
+    if line is None or call is None:
         return
-    if call.state != "failed":
+    if call.state not in ("succeeded", "failed"):
         raise ResolutionRefused(
             "the processor is still being asked about this call; its outcome is booked by itself"
         )
-    call.state, call.reason = "succeeded", "reconciled"
-    call.reference = call.reference or (line.reference if line else None)
+    state = "failed" if failed_refund(line.kind, line.gross_minor) else "succeeded"
+    if call.state == state:
+        return
+    call.state, call.reason = state, "reconciled"
+    call.reference = call.reference or line.reference
     session.add(call)
 
 
@@ -292,8 +296,7 @@ def _draft(
         )
     account_id = _rider(session, row) if account == RIDER else None
     account = UNCLAIMED if account == RIDER and account_id is None else account
-    entry = session.execute(select(EntryRow).where(col(EntryRow.entry_id).in_(_about(row))))
-    corrects = sorted(found.entry_id for found in entry.scalars())
+    corrects = _puts_right(session, row)
     day = booking_day(session, row.day, writer.recorded_at)
     if is_closed(session, day):
         raise ResolutionRefused(f"the books of {day} are closed; nothing is booked in them")
@@ -301,7 +304,7 @@ def _draft(
         "day": day,
         "difference": row.difference_id,
         "rule": {"code": reason, "words": words},
-        **({"corrects": corrects[0]} if corrects else {}),
+        **({"corrects": corrects} if corrects else {}),
     }
     return Draft(
         kind=RESOLUTION,
@@ -319,6 +322,23 @@ def _draft(
 
 def _about(row: DifferenceRow) -> list[str]:
     return [name for name in (row.subject, row.other) if name]
+
+
+def _line(session: Session, row: DifferenceRow) -> StatementLineRow | None:
+    """The line a difference is about; what a payout leaves is about no single one."""
+    return None if row.kind == "payout_sum" else session.get(StatementLineRow, row.subject)
+
+
+def _puts_right(session: Session, row: DifferenceRow) -> str | None:
+    """The entry a difference is about; of money that went back without us, the top-up."""
+    entry_id = col(EntryRow.entry_id)
+    found = session.execute(select(entry_id).where(entry_id.in_(_about(row))).order_by(entry_id))
+    corrects: str | None = found.scalars().first()
+    line = _line(session, row)
+    if corrects or line is None or line.kind not in ("refund", "chargeback") or line.own_id:
+        return corrects
+    charge = session.get(ProcessorCallRow, line.reference) if line.reference else None
+    return charge.call_id if charge else None
 
 
 def _postings(session: Session, row: DifferenceRow, account: str) -> tuple[Posting, ...]:
@@ -340,7 +360,7 @@ def _rider(session: Session, row: DifferenceRow) -> str | None:
 
     Raises ``ResolutionRefused`` where no rider can be told from it.
     """
-    line = session.get(StatementLineRow, row.subject) if row.subject else None
+    line = _line(session, row)
     names = [*_about(row), *(n for n in ((line.own_id, line.reference) if line else ()) if n)]
     for query in (
         select(col(EntryRow.account_id)).where(col(EntryRow.entry_id).in_(names)),

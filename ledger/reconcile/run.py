@@ -26,11 +26,12 @@ from ledger.reconcile.differences import (
     Books,
     Finding,
     Known,
+    PayoutSum,
     find_differences,
     payout_sums,
 )
 from ledger.reconcile.drawer import Deposit, deposits, deposits_under_way
-from ledger.reconcile.matching import Claim, Matched, match_processor
+from ledger.reconcile.matching import Claim, Matched, claim_name, match_processor
 from ledger.reconcile.matching_bank import match_bank
 from ledger.reconcile.rules import Rules
 from ledger.reconcile.said import said
@@ -128,7 +129,8 @@ def _known(
 ) -> Known:
     """Look up the ids that unpaired lines name and that are not open any more."""
     left = [item for item in items if item.line_id not in processor.right]
-    named = {name for item in left for name in (item.own_id, item.reference) if name}
+    own_ids = {claim_name(item.kind, item.gross, item.own_id) for item in left}
+    named = {name for name in (*own_ids, *(item.reference for item in left)) if name}
     movements, pairings, lines = table(MovementRow), table(PairingRow), table(StatementLineRow)
     payouts = {name for one in receipts for name in (one.payout_id, one.reference) if name}
     return Known(
@@ -156,25 +158,59 @@ def _found(session: Session, column: Any, names: set[str], *where: Any) -> froze
     return frozenset(session.execute(query).scalars())
 
 
-def _settle_payouts(session: Session, day: str) -> dict[str, tuple[Line, int]]:
-    """Add up the lines of each payout that came; those that do add up are paid, and done."""
-    rows = table(StatementLineRow)
-    waiting = select(*rows.c[_LINE]).where(UNPAID, rows.c.kind == "payout", rows.c.day <= day)
-    payouts = {row.payout_id: Line(*row) for row in session.execute(waiting)}
+def _settle_payouts(session: Session, day: str) -> list[PayoutSum]:
+    """Add up the lines of each payout that came; those that do add up are paid, and done.
+
+    Lines that come after their payout was done, or was resolved, are added up by themselves.
+    """
+    payouts = _payouts_with_lines(session, day)
     if not payouts:
-        return {}
-    sums: dict[str, int] = defaultdict(int)
-    lines: dict[str, list[str]] = defaultdict(list)
-    query = select(*rows.c["payout_id", "line_id", "net_minor", "currency"]).where(
+        return []
+    rows = table(StatementLineRow)
+    columns = rows.c["payout_id", "line_id", "kind", "net_minor", "currency", "unpaid"]
+    query = select(*columns).where(
         among(session, rows.c.payout_id, sorted(payouts)), rows.c.source == "processor"
     )
+    totals: dict[str, int] = defaultdict(int)
+    waiting: dict[str, list[Any]] = defaultdict(list)
     for row in session.execute(query):
         if row.currency == payouts[row.payout_id].currency:
-            sums[row.payout_id] += row.net_minor
-            lines[row.payout_id].append(row.line_id)
-    done = [(0, line) for name in payouts if sums[name] == 0 for line in lines[name]]
+            totals[row.payout_id] += row.net_minor
+            waiting[row.payout_id] += [row] if row.unpaid else []
+    left = {name: sum(row.net_minor for row in lines) for name, lines in waiting.items()}
+    done = [(0, row.line_id) for name in left if not left[name] for row in waiting[name]]
     change_rows(session, "statement_line", "unpaid = {}", "line_id", done)
-    return {name: (payout, sums[name]) for name, payout in payouts.items()}
+    listed = _listed_sums(session)
+    return [
+        PayoutSum(payouts[name], totals[name], left[name], _about(waiting[name], listed))
+        for name in sorted(left)
+        if left[name]
+    ]
+
+
+def _payouts_with_lines(session: Session, day: str) -> dict[str, Line]:
+    """The payouts up to ``day`` that have lines which are not done, by their ids."""
+    rows = table(StatementLineRow)
+    unpaid = select(rows.c.payout_id).where(UNPAID, rows.c.payout_id.is_not(None)).correlate(None)
+    where = (rows.c.kind == "payout", rows.c.day <= day, rows.c.payout_id.in_(unpaid))
+    query = select(*rows.c[_LINE]).where(*where).order_by(rows.c.unpaid, rows.c.line_id)
+    return {row.payout_id: Line(*row) for row in session.execute(query)}
+
+
+def _listed_sums(session: Session) -> set[str]:
+    """The lines that open differences about sums of payouts are about."""
+    query = select(col(DifferenceRow.subject)).where(
+        UNRESOLVED, col(DifferenceRow.kind) == "payout_sum"
+    )
+    return set(session.execute(query).scalars())
+
+
+def _about(lines: Sequence[Any], listed: set[str]) -> str:
+    """Which of a payout's lines stands for what they leave: the same one in every run."""
+    first = min(
+        lines, key=lambda one: (one.line_id not in listed, one.kind != "payout", one.line_id)
+    )
+    return str(first.line_id)
 
 
 def _keep_pairs(session: Session, pairs: Sequence[Any], day: str) -> None:

@@ -1,8 +1,9 @@
 """ISO 20022 camt.053, versions 001.02 and 001.08: the bank statement as XML.
 
-Only booked entries count. An entry that names several transactions whose amounts add up to
-its own becomes one line for each; otherwise it is one line. A statement whose entries do
-not lead from its opening to its closing booked balance is refused.
+Only booked entries count. An entry is known by the bank's own reference, or, where that says
+nothing (NONREF), by its place in its statement. One that names several transactions whose
+amounts add up to its own becomes one line for each; otherwise it is one line. A statement whose
+entries do not lead from its opening to its closing booked balance is refused.
 
 The parser resolves no entity and opens no file or address, and a document with a DOCTYPE
 is refused before anything of it is used: that is where XML bombs live.
@@ -30,6 +31,8 @@ from ledger.reconcile.statements.tables import local_day, plain_day
 _SPACE = "urn:iso:std:iso:20022:tech:xsd:camt.053.001."
 VERSIONS = ("02", "08")
 _SIGNS = {"CRDT": 1, "DBIT": -1}
+_NO_REFERENCE = frozenset(("NONREF", "NOTPROVIDED", "NOTAVAILABLE", "NONE", "NA", "N/A", "UNKNOWN"))
+"""What banks write where they give an entry no reference of its own: it identifies nothing."""
 
 Element = Any
 
@@ -129,7 +132,7 @@ class _Document:
         if found is None:
             raise LineFault("Amt is missing")
         minor, currency = found[0] * self.sign(entry), found[1]
-        own = self.text(entry, "AcctSvcrRef")
+        own = _reference(self.text(entry, "AcctSvcrRef"))
         line_id = f"bank:{account}:{own}" if own else name
         day = self._day(entry)
         parts = self._parts(entry, minor, currency)
@@ -182,11 +185,14 @@ class _Document:
 
     def _check_balances(self, statement: Element, moved: int, reader: Reader) -> None:
         sums: dict[str, int] = {}
+        closed: list[str] = []
         for balance in self.all(statement, "Bal"):
             code = self.needed(balance, "Tp/CdOrPrtry/Cd", "Tp/CdOrPrtry/Prtry")
             found = self.money(balance)
             if code in ("OPBD", "PRCD", "CLBD") and found is not None:
                 sums["closing" if code == "CLBD" else "opening"] = found[0] * self.sign(balance)
+                day = self.text(balance, "Dt/Dt", "Dt/DtTm") if code == "CLBD" else None
+                closed += [plain_day(day[:10])] if day else []
         if len(sums) < 2:
             raise LineFault("the opening and closing booked balances are missing")
         if sums["opening"] + moved != sums["closing"] and not reader.faults:
@@ -194,3 +200,10 @@ class _Document:
                 f"the entries lead to {sums['opening'] + moved} minor units, the closing balance "
                 f"says {sums['closing']}: entries are missing or changed"
             )
+        reader.closed += closed
+
+
+def _reference(written: str | None) -> str | None:
+    """The bank's own name of an entry; None where it only says that there is none."""
+    plain = "".join((written or "").upper().split())
+    return None if plain in _NO_REFERENCE or not plain.strip("0-./") else written

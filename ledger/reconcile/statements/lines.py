@@ -57,11 +57,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A file that was read: its profile, whose view it is, and its lines in order."""
+    """A file that was read: its profile, whose view it is, and its lines in order.
+
+    ``closed`` are the days of its closing balances: of a quiet day they are all that it says.
+    """
 
     profile: str
     source: Source
     lines: tuple[Line, ...]
+    closed: tuple[str, ...] = ()
 
 
 class StatementRefused(FacefareError):
@@ -89,6 +93,7 @@ class Reader:
     source: Source
     lines: list[Line] = field(default_factory=list)
     faults: list[tuple[int, str]] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
     _seen: dict[str, int] = field(default_factory=dict)
 
     def add(self, line: Line) -> None:
@@ -96,11 +101,11 @@ class Reader:
         if not line.line_id.rpartition(":")[2]:
             self.faults.append((line.line_no, "the line has no id"))
             return
-        earlier = self._seen.setdefault(line.line_id, line.line_no)
-        if earlier != line.line_no:
-            name = line.line_id.partition(":")[2]
+        if line.line_id in self._seen:
+            name, earlier = line.line_id.partition(":")[2], self._seen[line.line_id]
             self.faults.append((line.line_no, f"it repeats {name} of line {earlier}"))
             return
+        self._seen[line.line_id] = line.line_no
         if len(line.words) > TEXT_MAX:
             line = replace(line, words=line.words[:TEXT_MAX])
         self.lines.append(line)
@@ -111,11 +116,11 @@ class Reader:
 
     def done(self) -> Statement:
         """The statement; raise ``StatementRefused`` if anything was wrong with it."""
-        if not self.faults and not self.lines:
+        if not (self.faults or self.lines or self.closed):
             self.faults.append((1, "the file has no lines"))
         if self.faults:
             raise StatementRefused(sorted(self.faults))
-        return Statement(self.profile, self.source, tuple(self.lines))
+        return Statement(self.profile, self.source, tuple(self.lines), tuple(self.closed))
 
 
 def amount(text: str, currency: str, what: str) -> int:

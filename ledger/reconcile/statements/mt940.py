@@ -103,7 +103,7 @@ def _take(reader: Reader, state: _Open, line_no: int, tag: str, value: str) -> _
     elif tag == "61":
         _move(state, line_no, value)
     elif tag in ("62F", "62M"):
-        _close(state, value)
+        _close(reader, state, value)
     elif tag not in (*_IGNORED, "86"):
         raise LineFault(f"the tag :{tag}: is not one of a statement")
     return state
@@ -166,16 +166,17 @@ def _day(year: int, month_and_day: str) -> date | None:
         return None
 
 
-def _close(state: _Open, value: str) -> None:
+def _close(reader: Reader, state: _Open, value: str) -> None:
     if not state.currency:
         raise LineFault("a closing balance stands without an opening one")
     opened_in, state.currency = state.currency, ""
-    balance, currency, _ = _balance(value)
+    balance, currency, day = _balance(value)
     if (balance, currency) != (state.balance, opened_in):
         raise LineFault(
             f"the movements lead to {state.balance} minor units, the closing balance says "
             f"{balance}: lines are missing or changed"
         )
+    reader.closed.append(day)
 
 
 def _amount(text: str, currency: str) -> int:

@@ -88,6 +88,10 @@ def _item(line_no: int, row: Row, zone: ZoneInfo) -> Line:
     charge = row.get(OWN_ID) or None
     source = row.get("payment_intent_id") or row.get("charge_id") or row.get("source_id") or None
     takes_back = kind in ("refund", "chargeback")
+    if kind == "payout" and not row["automatic_payout_id"]:
+        raise LineFault(
+            "automatic_payout_id is empty; a payout has to name itself there, like po_1A2b3C"
+        )
     return Line(
         line_no,
         f"stripe:{row['balance_transaction_id']}",
