@@ -30,7 +30,7 @@ from typing import Any
 from rich.progress import Progress
 
 from bench.figures import Figure, answer, figure
-from bench.load_city import Beside, City, Clerk, Line, Served, served, tap_id
+from bench.load_city import ACCOUNTS, Beside, City, Clerk, Line, Served, served, tap_id
 from bench.postgres import Postgres, PostgresMissing
 
 SHARE_HELD = 0.7
@@ -74,10 +74,15 @@ def _on_postgres(folder: Path, seed: int, seconds: float) -> list[Figure]:
 
 
 def measure(
-    name: str, folder: Path, seed: int, seconds: float, url: str | None = None
+    name: str,
+    folder: Path,
+    seed: int,
+    seconds: float,
+    url: str | None = None,
+    accounts: int = ACCOUNTS,
 ) -> list[Figure]:
     """The three parts on one database, and the count at the end."""
-    with closing(City(folder, seed, url)) as city:
+    with closing(City(folder, seed, url, accounts)) as city:
         with (
             served(city, WORKERS) as server,
             closing(Peak(city, server, random.Random(seed))) as peak,

@@ -47,7 +47,9 @@ _PASSWORD = "a bench of four words"
 class City:
     """An operator's whole data directory in ``folder``; its fares in PostgreSQL if given a URL."""
 
-    def __init__(self, folder: Path, seed: int, url: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, url: str | None = None, accounts: int = ACCOUNTS
+    ) -> None:
         self.data = DataDirectory(folder)
         make_data(self.data, "Bench", "bench.example/log")
         if url is not None:
@@ -59,7 +61,7 @@ class City:
         self.ledger = Ledger.open(self.data)
         self._staff = StaffRegister.open(self.data)
         self._rng = random.Random(seed)
-        self.accounts = [f"{self._rng.getrandbits(128):032x}" for _ in range(ACCOUNTS)]
+        self.accounts = [f"{self._rng.getrandbits(128):032x}" for _ in range(accounts)]
         for account in self.accounts:
             open_account(self.ledger, account)
 

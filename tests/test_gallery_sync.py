@@ -198,6 +198,7 @@ def test_a_gate_that_may_not_wait_leaves_the_server_alone_for_a_while(
 
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_revoked_gate_is_told_so(gate: Connected, waiting: bool) -> None:
+    gate.client._news_wait_s = 2
     gate.fetch(-1)
     if waiting:
         gate.fetch(0)  # from now on the server holds its answer back

@@ -16,7 +16,9 @@ from gate.sync import Repeating
 
 
 def test_beyond_its_capacity_the_server_sheds_and_loses_nothing(tmp_path: Path) -> None:
-    figures = {row["name"]: row for row in measure("sqlite", tmp_path / "city", 1, 9.0)}
+    figures = {
+        row["name"]: row for row in measure("sqlite", tmp_path / "city", 1, 9.0, accounts=200)
+    }
     assert figures["load_sqlite_counted_once"]["value"] == 1.0
     assert figures["load_sqlite_tap_p99_ms"]["taps"] > 10
     beyond = figures["load_sqlite_shed_beyond"]
