@@ -507,7 +507,8 @@ def test_no_answer_tells_how_sure_a_gate_was(site: Site) -> None:
     pattern = re.compile(
         "|".join(rf"0?[.]{digits}|{digits[:2]}[.]{digits[2]}" for digits in secret)
     )
-    assert [path for path, text in texts if pattern.search(text)] == []
+    times = re.compile(r"T\d\d:\d\d:\d\d[.]\d{3}Z")  # one in a thousand ends in these digits
+    assert [path for path, text in texts if pattern.search(times.sub("", text))] == []
 
 
 def test_provisioning_codes_do_not_run_out_by_guessing(site: Site) -> None:
