@@ -20,7 +20,6 @@ and finds the earlier.
 from __future__ import annotations
 
 import hashlib
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -123,8 +122,8 @@ def charge_batches(ledger: Ledger, batches: Sequence[Batch]) -> list[list[Answer
 
 def _decide(ledger: Ledger, batches: Sequence[Batch]) -> list[list[Answer]]:
     taps = [tap for batch in batches for tap in batch.taps]
-    keys = ChainMap(*[dict(batch.keys) for batch in batches])
-    foreseen = ChainMap(*[dict(batch.foreseen) for batch in batches])
+    keys = {account: key for batch in batches for account, key in batch.keys.items()}
+    foreseen = {tap: priced for batch in batches for tap, priced in batch.foreseen.items()}
     earliest = earliest_taps(taps, keys)
     with sharing(ledger.engine) as session:
         _lock_gates(session, {batch.gate for batch in batches})

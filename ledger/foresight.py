@@ -21,7 +21,7 @@ from ledger.fares.position import Position
 from ledger.fares.rates import UnknownPlace
 from ledger.histories import Riders, earliest_taps
 from ledger.ledger import Ledger
-from ledger.priced import PricedTap, price_tap, settled, usual_trips_matter
+from ledger.priced import PricedTap, price_tap
 from models.database import is_postgres, reading
 
 TAPS_MIN = 16
@@ -68,10 +68,10 @@ def _priced(
     position: Position, arrival: ReadTap, book: FareBook, key: bytes, received_at: datetime
 ) -> PricedTap | None:
     """The tap priced from ``position``, None where more must be known or done first."""
-    if not settled(position, received_at) or usual_trips_matter(position, received_at):
+    if not position.settled(received_at) or position.looks_back(received_at):
         return None
     try:
         priced = price_tap(position, arrival, book, key, received_at)
     except (UnknownPlace, NoFares, TapConflict):
         return None
-    return None if usual_trips_matter(priced.after, received_at) else priced
+    return None if priced.after.looks_back(received_at) else priced

@@ -15,7 +15,7 @@ from ledger.arrivals import ReadTap
 from ledger.entries import Composed, compose
 from ledger.fare_entries import feed_name, rated_drafts
 from ledger.fares.book import FareBook
-from ledger.fares.position import Position, looks_back, rate
+from ledger.fares.position import Position, rate
 from ledger.fares.taps import fare_tap, place_of
 
 
@@ -48,13 +48,3 @@ def price_tap(
     rule = drafts[0].facts["rule"]
     charge = Charge(rated.charge.amount, rule["code"], rule["words"])
     return PricedTap(received_at, position, after, tuple(map(compose, drafts)), charge)
-
-
-def settled(position: Position, now: datetime) -> bool:
-    """Whether no service day has closed for the rider that is still to be charged."""
-    return position.closes_at is None or position.closes_at > position.not_before(now)
-
-
-def usual_trips_matter(position: Position, now: datetime) -> bool:
-    """Whether the fares depend on the weeks that usual trips are known from."""
-    return looks_back(position.history, position.not_before(now))

@@ -23,7 +23,7 @@ from ledger.fares.words import Rule
 from ledger.foresight import Foreseen
 from ledger.histories import Rider, Riders
 from ledger.ledger import Ledger
-from ledger.priced import PricedTap, price_tap, settled, usual_trips_matter
+from ledger.priced import PricedTap, price_tap
 from ledger.sequencer import Inbox
 from ledger.store import LogWriter
 from models.money import Money
@@ -86,10 +86,10 @@ class Pricing:
         ):
             return foreseen
         at, book = arrival.tap.moment, self._riders.book
-        if usual_trips_matter(rider.position, received_at):
+        if rider.position.looks_back(received_at):
             self._riders.look_back(rider, at)
         priced = price_tap(rider.position, arrival, book, key, received_at)
-        if usual_trips_matter(priced.after, received_at) and self._riders.look_back(rider, at):
+        if priced.after.looks_back(received_at) and self._riders.look_back(rider, at):
             priced = price_tap(rider.position, arrival, book, key, received_at)
         return priced
 
@@ -112,7 +112,7 @@ class Pricing:
 def settle_rider(riders: Riders, rider: Rider, log: Log, key: bytes, now: datetime) -> int:
     """Charge what closed for the rider until ``now``; return how many entries that made."""
     closes_at = rider.position.closes_at
-    if closes_at is None or settled(rider.position, now):
+    if closes_at is None or rider.position.settled(now):
         return 0
     riders.look_back(rider, closes_at)
     position, closings = settle(rider.position, now)

@@ -27,11 +27,11 @@ from models.database import reading
 from models.tables.ledger import AutoTopUpRow
 from models.tables.reconcile import DifferenceRow, PairingRow
 from tests.test_processors import call, cny, posted, topped_up, with_card
+from tests.test_reconcile_resolve import report as import_report
 from tests.town import Town, make_town
 
 DAY = "2026-11-22"
 PROFILE = "stripe-payout-reconciliation"
-LINES = "id,day,kind,own_id,reference,payout_id,gross,fee,net,currency,text\n"
 
 
 @pytest.fixture
@@ -57,8 +57,7 @@ def pay_out(town: Town, processor: PretendProcessor) -> None:
 
 
 def report(town: Town, *lines: str) -> None:
-    data = LINES + "".join(f"{line},CNY,\n" for line in lines)
-    import_statement(town.ledger, data.encode(), f"{uuid4()}.csv")
+    import_report(town, f"{uuid4()}.csv", *(f"{line},CNY," for line in lines))
     run(town)
 
 

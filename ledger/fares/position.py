@@ -41,6 +41,15 @@ class Position(NamedTuple):
         """``now``, or the moment the position stands at where that is later."""
         return now if self.as_of is None else max(now, self.as_of)
 
+    def settled(self, now: datetime) -> bool:
+        """Whether no service day has closed by ``now`` that is still to be charged."""
+        return self.closes_at is None or self.closes_at > self.not_before(now)
+
+    def looks_back(self, now: datetime) -> bool:
+        """Do the fares depend on usual trips, and so on the four weeks before a loose end?"""
+        ends, as_of = _ends(self.history), self.not_before(now)
+        return any(closes_at(end, self.history) <= as_of for end in ends)
+
 
 class Closing(NamedTuple):
     """Loose ends whose time is over: what they cost, and how much is no longer held.
@@ -139,12 +148,6 @@ def undecided(history: History, as_of: datetime) -> tuple[int, datetime | None]:
     weeks = {week_of(end.seen.day) for moment, end in after if moment > as_of}
     held = sum(bill(history, week, as_of).held for week in weeks)
     return held, min(moments, default=None)
-
-
-def looks_back(history: History, as_of: datetime) -> bool:
-    """Does the bill depend on usual trips, and so on the four weeks before a loose end?"""
-    ends = _ends(history)
-    return bool(ends) and any(closes_at(end, history) <= as_of for end in ends)
 
 
 def _ends(history: History) -> tuple[LooseEnd, ...]:

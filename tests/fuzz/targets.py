@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+import jwt
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -22,7 +23,7 @@ from PIL import Image
 
 from enrollment.photos import read_photo
 from fuzz.files import gate_targets, message_targets, statement_targets
-from fuzz.target import Target, of_text
+from fuzz.target import Read, Target, of_text
 from ledger.arrivals import read_tap
 from ledger.fares.gtfs import import_feed
 from models.access.gates import RegisteredGate
@@ -116,6 +117,17 @@ def _scanned(text: str) -> object:
     return _check_pass(unpack_pass(text))
 
 
+def _signed_anew(text: str, read: Read) -> Target:
+    """Any payload, signed by the right key: what a check of the signature would hide."""
+    payload = jwt.api_jws.decode(text, options={"verify_signature": False})
+    header = jwt.get_unverified_header(text)
+
+    def read_signed(data: bytes) -> object:
+        return read(jwt.api_jws.encode(data, KEY, "EdDSA", header).encode())
+
+    return Target(read_signed, (payload,))
+
+
 def _gallery(data: bytes) -> object:
     return open_gallery(
         data,
@@ -195,6 +207,9 @@ def targets() -> dict[str, Target]:
         "tap": Target(of_text(_read_tap), (_tap().encode(),)),
         "gate-token": Target(of_text(_gate_token), (_token().encode(),)),
         "pass": Target(of_text(_check_pass), (_pass().encode(),)),
+        "tap-signed": _signed_anew(_tap(), of_text(_read_tap)),
+        "gate-token-signed": _signed_anew(_token(), of_text(_gate_token)),
+        "pass-signed": _signed_anew(_pass(), of_text(_check_pass)),
         "qr": Target(of_text(_scanned), (pack_pass(_pass()).encode(),)),
         "gallery": Target(_gallery, (_sealed(),)),
         "note": Target(of_text(parse_note), (note.encode(),)),
