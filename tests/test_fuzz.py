@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 from random import Random
@@ -11,18 +12,22 @@ import pytest
 from fuzz.mutate import mutate
 from fuzz.targets import targets
 
+from models.errors import FacefareError
+
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 ROUNDS = 20_000 if os.environ.get("FACEFARE_TEST_ALL") else 400
 SECONDS_MAX = 1.0
 """No input of a few kilobytes may take longer."""
+MEMORY_MB_MAX = 256
+"""Nor may any make the process grow by more."""
 
 
 @pytest.mark.parametrize("name", sorted(targets()))
 def test_damaged_input_is_answered_with_a_sentence(name: str) -> None:
     target, random = targets()[name], Random(name)
-    slowest = 0.0
+    slowest, memory_mb = 0.0, _memory_mb()
     for number in range(ROUNDS):
-        data = mutate(random.choice(target.seeds), random)
+        data = mutate(random.choice(target.seeds + target.odd), random)
         started = time.thread_time()
         try:
             target.run(data)
@@ -30,12 +35,22 @@ def test_damaged_input_is_answered_with_a_sentence(name: str) -> None:
             pytest.fail(f"{name}, round {number}: {type(error).__name__}: {error}\n{data[:300]!r}")
         slowest = max(slowest, time.thread_time() - started)
     assert slowest < SECONDS_MAX
+    assert _memory_mb() - memory_mb < MEMORY_MB_MAX
+
+
+def _memory_mb() -> float:
+    """The most this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @pytest.mark.parametrize("name", sorted(targets()))
-def test_the_seeds_themselves_are_read(name: str) -> None:
-    for seed in targets()[name].seeds:
-        targets()[name].run(seed)
+def test_the_seeds_themselves_are_read_and_the_odd_ones_refused(name: str) -> None:
+    target = targets()[name]
+    for seed in target.seeds:
+        target.read(seed)
+    for odd in target.odd:
+        with pytest.raises(FacefareError):
+            target.read(odd)
 
 
 @pytest.mark.parametrize("name", sorted(targets()))

@@ -96,7 +96,7 @@ def message_targets() -> dict[str, Target]:
     bodies = tuple(json.dumps(value).encode() for value in (order, dispute))
     forged = tuple(_signature(body).encode() + b"\n" + body for body in bodies)
     return {
-        "webhook": Target(_read_forged, forged),
+        "webhook": Target(_read_forged, (), odd=forged),
         "webhook-signed": Target(_read_signed, bodies),
     }
 

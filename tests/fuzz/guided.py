@@ -32,7 +32,7 @@ def main() -> None:
     reached, kept = ROOT / ".fuzz" / name, CORPUS / name
     for folder in (reached, kept):
         folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds):
+    for number, seed in enumerate(target.seeds + target.odd):
         (reached / f"seed-{number}").write_bytes(seed)
     limits = [
         f"-rss_limit_mb={MEMORY_MB}",

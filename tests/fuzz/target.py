@@ -12,10 +12,11 @@ Read = Callable[[bytes], object]
 
 @dataclass(frozen=True)
 class Target:
-    """A reader and the inputs that mutation starts from."""
+    """A reader and the inputs that mutation starts from: ``seeds`` are read, ``odd`` refused."""
 
     read: Read
     seeds: tuple[bytes, ...]
+    odd: tuple[bytes, ...] = ()
 
     def run(self, data: bytes) -> None:
         """Read ``data``; an error with a sentence is an answer, anything else escapes."""

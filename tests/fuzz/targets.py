@@ -22,16 +22,24 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
 from enrollment.photos import read_photo
+from enrollment.rider_passkeys import read_answer
 from fuzz.files import gate_targets, message_targets, statement_targets
 from fuzz.target import Read, Target, of_text
 from ledger.arrivals import read_tap
 from ledger.fares.gtfs import import_feed
 from models.access.gates import RegisteredGate
-from models.log.notes import Checkpoint, check_checkpoint, parse_note, sign_checkpoint
+from models.log.cosignatures import Cosigner, cosign, find_cosignature
+from models.log.notes import (
+    Checkpoint,
+    check_checkpoint,
+    parse_note,
+    parse_signature,
+    sign_checkpoint,
+)
 from models.log.receipts import check_receipt, read_receipt
 from models.log.submissions import read_submission
 from models.log.tiles import parse_tile
-from models.log.tree import EMPTY_ROOT
+from models.log.tree import EMPTY_ROOT, leaf_hash
 from models.settings import TEMPLATE, parse_settings
 from models.wire.canonical import canonical_bytes, parse_canonical
 from models.wire.gallery import GallerySnapshot, open_gallery, seal_gallery
@@ -41,17 +49,21 @@ from models.wire.pass_text import pack_pass, unpack_pass
 from models.wire.passes import Pass, check_pass, sign_pass
 from models.wire.tap import FIRST_PREV, Evidence, Tap, sign_tap
 from models.wire.tokens import Request, check_gate_token, issue_gate_token
+from tests.fares_feed import FILES as FEED
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 BOX = X25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ORIGIN = "fares.example/city"
+PHOTOS = ("JPEG", "PNG", "WEBP")
 ACCOUNT = "5f0c" * 8
+_BODY = Checkpoint(ORIGIN, 0, EMPTY_ROOT).body()
+_PASSKEY = '{"id": "AQI", "rawId": "AQI", "type": "public-key", "response": {}}'
 
 
-def _pictures() -> Iterator[bytes]:
+def _pictures(*kinds: str) -> Iterator[bytes]:
     grey = np.linspace(0, 255, 160 * 120, dtype=np.uint8).reshape(120, 160)
-    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP"):
+    for kind in kinds:
         out = io.BytesIO()
         Image.fromarray(grey).convert("RGB").save(out, kind)
         yield out.getvalue()
@@ -166,14 +178,9 @@ def _gallery_change(data: bytes) -> object:
     return open_change(data, _snapshot(), BOX, KEY.public_key(), newest_version_seen=3)
 
 
-_RECEIPT = "c2sp.org/tlog-proof@v1\nextra eyJ9\nindex 0\n\n" + sign_checkpoint(
-    Checkpoint(ORIGIN, 1, EMPTY_ROOT), KEY
+_RECEIPT = "c2sp.org/tlog-proof@v1\nextra e30=\nindex 0\n\n" + sign_checkpoint(
+    Checkpoint(ORIGIN, 1, leaf_hash(b"{}")), KEY
 )
-_FEED = {
-    "agency.txt": "agency_id,agency_name,agency_url,agency_timezone\na,A,https://a.example,Europe/Paris\n",
-    "fare_products.txt": "fare_product_id,fare_product_name,amount,currency\none,One,2.00,EUR\n",
-    "fare_leg_rules.txt": "leg_group_id,network_id,fare_product_id\ng,,one\n",
-}
 
 
 def _feed(files: dict[str, str]) -> bytes:
@@ -192,8 +199,14 @@ def _read_feed(data: bytes) -> object:
 
 
 def _read_feed_file(data: bytes) -> object:
-    """One file of an otherwise good feed."""
-    return _read_feed(_feed({**_FEED, "fare_leg_rules.txt": data.decode("utf-8", "replace")}))
+    """A good feed in which one file, named in the first line, is another."""
+    name, _, text = data.decode("utf-8", "replace").partition("\n")
+    return _read_feed(_feed({**FEED, name if name in FEED else "stops.txt": text}))
+
+
+def _cosignature(text: str) -> object:
+    lines = [parse_signature(line) for line in text.splitlines()]
+    return find_cosignature(_BODY, lines, Cosigner("witness.example", KEY.public_key()))
 
 
 @cache
@@ -202,8 +215,9 @@ def targets() -> dict[str, Target]:
     note = sign_checkpoint(Checkpoint(ORIGIN, 0, EMPTY_ROOT), KEY)
     canonical = canonical_bytes({"b": [1, 2.5, None, True], "a": "é"})
     settings = TEMPLATE.format(operator="City", origin=ORIGIN)
+    cosigned = cosign(_BODY, "witness.example", KEY, int(NOW.timestamp())).line()
     return {
-        "photo": Target(read_photo, tuple(_pictures())),
+        "photo": Target(read_photo, tuple(_pictures(*PHOTOS)), tuple(_pictures("GIF", "BMP"))),
         "tap": Target(of_text(_read_tap), (_tap().encode(),)),
         "gate-token": Target(of_text(_gate_token), (_token().encode(),)),
         "pass": Target(of_text(_check_pass), (_pass().encode(),)),
@@ -224,12 +238,16 @@ def targets() -> dict[str, Target]:
         ),
         "submission": Target(of_text(read_submission), (f"old 0\n\n{note}".encode(),)),
         "tile": Target(of_text(parse_tile), (b"0/x001/234.p/5", b"entries/000", b"1/067")),
-        "canonical": Target(parse_canonical, (canonical, json.dumps({"a": [1]}).encode())),
+        "canonical": Target(parse_canonical, (canonical,), odd=(json.dumps({"a": [1]}).encode(),)),
         "settings": Target(
             of_text(lambda text: parse_settings(text, Path("facefare.toml"))), (settings.encode(),)
         ),
-        "feed": Target(_read_feed, (_feed(_FEED),)),
-        "feed-file": Target(_read_feed_file, (_FEED["fare_leg_rules.txt"].encode(),)),
+        "feed": Target(_read_feed, (_feed(FEED),)),
+        "feed-file": Target(
+            _read_feed_file, tuple(f"{name}\n{text}".encode() for name, text in FEED.items())
+        ),
+        "cosignature": Target(of_text(_cosignature), (cosigned.encode(),)),
+        "passkey": Target(read_answer, (_PASSKEY.encode(),)),
         "gallery-change": Target(_gallery_change, (_sealed_change(),)),
         **statement_targets(),
         **message_targets(),
