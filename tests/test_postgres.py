@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from uuid import uuid4
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
@@ -34,12 +35,14 @@ from ledger.schema import SchemaRefused
 from ledger.sequencer import Sequencer, sequence
 from ledger.store import LOG_LOCK, LogWriter
 from ledger.topups import top_up
+from ledger.verify import LogBroken, verify
 from models.database import DatabaseUnusable, open_postgres, reading, sequencing, writing
 from models.money import Money
 from models.tables.ledger import EntryRow, InboxRow, LedgerTable, TapRow
 from tests.crowd import check_outcome, leaves
+from tests.planted import sequencer_without_lock
 from tests.postgres import a_server, make_postgres_town
-from tests.town import Town, TownGate, make_town
+from tests.town import ORIGIN, BrokenAtFirst, Town, TownGate, make_town
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +139,12 @@ def test_a_server_that_comes_back_is_asked_anew(town: Town) -> None:
 
 
 def test_health_counts_taps_that_wait_for_their_number(town: Town) -> None:
+    publish(town.ledger)
     town.charge(town.gate.tap(town.account()))
     assert health(town.ledger).ok
-    town.clock.forward(11)
+    town.clock.forward(-11)  # set back: the tap lies in the future, and waits all the same
+    assert health(town.ledger).unsigned_for_s == 11
+    town.clock.forward(22)
     assert health(town.ledger).unsigned_for_s == 11
     sequence(town.ledger)
     publish(town.ledger)
@@ -188,6 +194,68 @@ def test_only_one_sequencer_at_a_time(town: Town) -> None:
     assert sequence(town.ledger) == 1
 
 
+def number_beside_another_one(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sequencer has just read where the log ends when another one comes, numbers all that
+    waits and commits; then one more tap is accepted, and the first one goes on to its commit.
+    """
+    town.charge(town.gate.tap(town.account()))
+    take = LogWriter._take_inbox
+
+    def after_the_other(self: LogWriter, at_most: int | None) -> int:
+        monkeypatch.setattr(LogWriter, "_take_inbox", take)
+        sequence(town.ledger)
+        town.charge(town.gate.tap(town.account()))
+        return take(self, at_most)
+
+    monkeypatch.setattr(LogWriter, "_take_inbox", after_the_other)
+    sequence(town.ledger)
+
+
+def check_log(town: Town) -> None:
+    """The log has no gap, no number is bound to two leaves, and everything beside it fits."""
+    with reading(town.ledger.engine) as session:
+        numbers = list(session.exec(select(EntryRow.seq).order_by(EntryRow.seq)))
+    assert numbers == sorted(set(numbers)), f"one of {numbers} is bound to two leaves"
+    assert numbers == list(range(len(numbers))), f"there is a gap in {numbers}"
+    verify(town.ledger.engine, ORIGIN, town.ledger.log_key.public_key(), vault=town.ledger.vault)
+
+
+def test_without_its_lock_the_schema_stops_a_second_sequencer(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer_without_lock(monkeypatch)
+    with pytest.raises(IntegrityError, match="an entry has the next number"):
+        number_beside_another_one(town, monkeypatch)
+    check_log(town)
+    assert len(leaves(town)) == 1
+    assert sequence(town.ledger) == 1
+
+
+GUARDS = (  # of the schema, which stand before the rules of the log
+    "DROP TRIGGER entry_follows_the_one_before ON entry",
+    "ALTER TABLE entry DROP CONSTRAINT entry_pkey CASCADE",
+    "ALTER TABLE posting DROP CONSTRAINT posting_pkey",
+    "ALTER TABLE tap DROP CONSTRAINT tap_entry_seq_key",
+)
+
+
+def test_a_second_sequencer_stands_back_and_without_the_lock_the_rules_of_the_log_find_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number_beside_another_one(town, monkeypatch)
+    check_log(town)
+    assert len(leaves(town)) == 2
+    with writing(town.ledger.engine) as session:
+        for guard in GUARDS:
+            session.execute(text(guard))
+    sequencer_without_lock(monkeypatch)
+    number_beside_another_one(town, monkeypatch)
+    with pytest.raises(AssertionError, match=r"one of \[0, 1, 2, 2\] is bound to two leaves"):
+        check_log(town)
+    with pytest.raises(LogBroken, match="entry 2 is broken"):
+        verify(town.ledger.engine, ORIGIN, town.ledger.log_key.public_key())
+
+
 def test_a_sequencer_that_dies_leaves_the_inbox_as_it_was(town: Town) -> None:
     town.charge(*(town.gate.tap(town.account()) for _ in range(3)))
     with pytest.raises(RuntimeError), sequencing(town.ledger.engine, LOG_LOCK) as session:
@@ -198,12 +266,17 @@ def test_a_sequencer_that_dies_leaves_the_inbox_as_it_was(town: Town) -> None:
     assert sequence(town.ledger) == 3
 
 
-def test_the_thread_keeps_the_inbox_empty(town: Town) -> None:
-    sequencer = Sequencer(town.ledger, interval_s=0.01)
+def test_the_thread_keeps_the_inbox_empty_and_outlives_what_nobody_expected(town: Town) -> None:
+    broken = replace(town.ledger, clock=BrokenAtFirst(town.clock))
+    sequencer = Sequencer(broken, interval_s=0.01)
     sequencer.start()
     account = town.account()
     for _ in range(5):
         town.charge(*(town.gate.tap(account) for _ in range(4)))
+    until = time.monotonic() + 10
+    while len(leaves(town)) < 20:
+        assert time.monotonic() < until, "the thread ended"
+        time.sleep(0.01)
     sequencer.stop()
     assert len(leaves(town)) == 20
 
@@ -349,6 +422,16 @@ def test_a_url_that_leads_nowhere_says_so_and_keeps_the_password(url: str, words
     with pytest.raises(DatabaseUnusable, match=words) as caught:
         open_postgres(url)
     assert "secret" not in str(caught.value)
+
+
+def test_of_two_addresses_the_one_that_answers_is_used(server: Postgres) -> None:
+    """As docs/running.md writes ``fares_url`` for a database with a standby."""
+    url = make_url(server.create("either"))
+    there = f"host={url.host}:{url.port}&target_session_attrs=read-write"
+    engine = open_postgres(f"postgresql://{url.username}@/either?host=127.0.0.1:1&{there}")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT current_database()")).scalar_one() == "either"
+    engine.dispose()
 
 
 def test_the_ledger_opens_again_where_it_was(town: Town) -> None:

@@ -23,13 +23,13 @@ def end_of_day(city: City) -> None:
     if any(moved.payout for moved in city.bank.processor.moved):
         import_statement(city.ledger, city.bank.report(), PROCESSOR_FILE, "generic-processor")
         import_statement(city.ledger, city.bank.statement(), BANK_FILE, "generic-bank")
-    day = city.now.date()
+    day = city.clock().date()
     run_day(city.ledger, day.isoformat(), Rules())
     with reading(city.ledger.engine) as session:
         report = reconciliation(session, day.isoformat())
     city.truth.count("day reconciled")
     told = {(one["kind"], one["subject"]) for one in report["differences"]}
-    wanted = city.bank.expected(_claims(city), day)
+    wanted = city.bank.expected(_claims(city), day) | _about_taps(city)
     city.truth.happened["difference found"] += len(told)
     for kind, subject in sorted(wanted - told):
         raise RuleBroken(f"finance was not told of {kind} {subject}")
@@ -54,9 +54,20 @@ def _claims(city: City) -> list[Claim]:
     ]  # fmt: skip
 
 
+def _about_taps(city: City) -> set[tuple[str, str]]:
+    """Taps that contradict their gate's chain, and numbers that are missing in one."""
+    taps = rows(city, "SELECT gate, gate_seq, tap_id, chain, outcome FROM tap")
+    here = {(tap["gate"], tap["gate_seq"]) for tap in taps if tap["chain"] != "fork"}
+    missing = {(gate, seq - 1) for gate, seq in here if seq > 1} - here
+    return {
+        *(("tap_fork", tap["tap_id"]) for tap in taps if tap["outcome"] == "quarantined"),
+        *(("tap_gap", f"{gate} {seq}") for gate, seq in missing),
+    }
+
+
 def settle_differences(city: City) -> None:
     """Finance closes every difference; then the clearing accounts must be empty."""
-    day = city.now.date().isoformat()
+    day = city.clock().date().isoformat()
     with reading(city.ledger.engine) as session:
         open_ones = reconciliation(session, day)["differences"]
     for one in open_ones:

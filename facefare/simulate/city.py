@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import httpx
+from sqlalchemy.exc import OperationalError
 
 import enrollment.erase
 import ledger.checkpoints
@@ -20,7 +21,7 @@ from enrollment.store import Enrollment
 from facefare.rider_ledger import rider_money
 from facefare.server import create_app
 from facefare.simulate.bank import Bank
-from facefare.simulate.crashes import Died, Fuse, arm
+from facefare.simulate.crashes import Died, Fuse, arm, arm_vault
 from facefare.simulate.feed import CURRENCY, Prices, feed_files
 from facefare.simulate.founding import START, found, set_up_gate
 from facefare.simulate.gates import CityGate
@@ -41,6 +42,8 @@ from models.tables.ledger import FareStateRow
 from models.tables.riders import Rider as RiderRow
 
 BACKUPS_MAX = 32
+REMEMBERED = timedelta(hours=1)
+"""So long after it expired the server still knows that it has seen a request."""
 
 
 class City:
@@ -48,8 +51,10 @@ class City:
 
     def __init__(self, path: Path, size: Size) -> None:
         self.path, self.now, self.truth = path, START, Truth()
+        self.skew, self.newest = timedelta(), START  # of the server's clock
+        self.set_back = False  # so far that the server forgot which requests it had seen
         self.data = DataDirectory(path / "data")
-        self.fuse = Fuse(lambda: self.truth.count("server killed at a write"))
+        self.fuse = Fuse("server", self.truth.count)
         self.bank = Bank(self.clock, self.truth)
         self._backups: list[Path] = []
         self._outside: sqlite3.Connection | None = None
@@ -60,13 +65,24 @@ class City:
         self.gates = [self._gate(path / name) for name in founded.gates]
         self._named = len(self.gates)
 
-    def clock(self) -> datetime:
-        """The true time."""
+    def true_time(self) -> datetime:
+        """What the story says."""
         return self.now
+
+    def clock(self) -> datetime:
+        """What the server believes the time is."""
+        return self.now + self.skew
 
     def later(self, seconds: float) -> None:
         """Move the clock."""
         self.now += timedelta(seconds=seconds)
+        self.newest = max(self.newest, self.clock())
+
+    def set_clock(self, ahead_s: float) -> None:
+        """Set the server's clock ``ahead_s`` seconds ahead of the true time."""
+        before, self.skew = self.skew, timedelta(seconds=ahead_s)
+        self.set_back |= before - self.skew >= REMEMBERED
+        self.newest = max(self.newest, self.clock())
 
     def _start_server(self) -> None:
         # gunicorn starts worker processes; here the application is started anew in this one.
@@ -77,8 +93,11 @@ class City:
         self._app.register_blueprint(messages)
         self._app.extensions["csrf"].exempt(messages)
         self._money = rider_money(self.ledger, self.bank.processor)
-        for engine in (self.ledger.engine, self.enrollment.riders, self.enrollment.access):
-            arm(engine, self.fuse)
+        arm(self.ledger.engine, self.fuse, "fares")
+        arm(self.enrollment.riders, self.fuse, "riders")
+        arm(self.enrollment.access, self.fuse, "access")
+        arm_vault(self.ledger.vault, self.fuse, "account keys")
+        arm_vault(self.enrollment.vault, self.fuse, "data keys")
 
     def _restart_server(self) -> None:
         self.truth.say("    the server dies and starts again")
@@ -102,11 +121,20 @@ class City:
         return self._outside
 
     def use(self, work: Callable[[], object]) -> bool:
-        """Let the server do something that is not a gate's request; False where it died of it."""
+        """Let the server do something that is not a gate's request.
+
+        False where it died of it, or where its disk was full, which staff then see to.
+        """
         try:
             work()
         except Died:
             self._restart_server()
+            return False
+        except (OperationalError, sqlite3.OperationalError, OSError) as error:
+            if self.fuse.lit != "disk full":
+                raise
+            self.truth.say(f"    the server cannot write: {error}")
+            self.fuse.light("")
             return False
         return True
 
@@ -120,7 +148,16 @@ class City:
             self.fuse.light("")
 
     def _gate(self, directory: Path) -> CityGate:
-        return CityGate(load_identity(directory), self.wire, self.clock, self.truth)
+        return CityGate(load_identity(directory), self.wire, self.true_time, self.truth)
+
+    def burning(self, target: Path) -> tuple[Fuse, str] | None:
+        """Whose fuse burns where this file is replaced, and what the site is called."""
+        if target == self.data.checkpoint_file:
+            return self.fuse, "checkpoint"
+        for gate in self.gates:
+            if site := gate.where_burns(target):
+                return gate.disk.fuse, site
+        return None
 
     def replace_gate(self, number: int) -> None:
         """Set up a gate under a new name where the one with this number stood."""
@@ -131,8 +168,7 @@ class City:
 
     def revoke(self, gate: CityGate) -> None:
         """Stop trusting the gate's requests."""
-        revoke_gate(self.enrollment.access, gate.name, self.now)
-        gate.revoked = True
+        revoke_gate(self.enrollment.access, gate.name, self.clock())
 
     def clone(self, gate: CityGate) -> CityGate:
         """A copy of the gate's whole disk in somebody else's box."""
@@ -156,6 +192,15 @@ class City:
             state = session.get(FareStateRow, account)
             return 0 if state is None else state.held_minor
 
+    def recorded(self, tap_ids: Sequence[str]) -> bool:
+        """Does the ledger know any of these taps?"""
+        marks = ", ".join("?" * len(tap_ids))
+        found = self.from_outside().execute(
+            f"SELECT 1 FROM tap WHERE tap_id IN ({marks})",  # noqa: S608 - marks only
+            tap_ids,
+        )
+        return found.fetchone() is not None
+
     def tell(self, body: bytes, signature: str) -> None:
         """A message of the processor reaches the server."""
         self.wire.hear("/api/v1/processor/webhook", body, {SIGNATURE_HEADER: signature})
@@ -170,9 +215,9 @@ class City:
         with reading(self.ledger.engine) as session:
             zone = self.ledger.fares.book(session).zone
             free = ledger.feeds.first_free_day(session, zone)
-        day = max(free, date.fromordinal(service_day(self.now, zone) + 1))
+        day = max(free, date.fromordinal(service_day(self.clock(), zone) + 1))
         ledger.feeds.activate(
-            self.ledger.engine, feed_files(prices), day, CURRENCY, "finance", self.now
+            self.ledger.engine, feed_files(prices), day, CURRENCY, "finance", self.clock()
         )
         return day
 

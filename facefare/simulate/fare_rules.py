@@ -8,12 +8,11 @@ postings alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from facefare.simulate.city import City
-from facefare.simulate.feed import PLACES, ZONE, Prices, tables
+from facefare.simulate.feed import PLACES, Prices, tables
 from facefare.simulate.invariants import RuleBroken, rows
 from facefare.simulate.truth import Passage, Rider
 from ledger.fares.book import FareBook
@@ -63,7 +62,7 @@ def _check_rider(city: City, rider: Rider, charged: Any) -> None:
             f"{charged['held']} are held for rider {rider.number}, it should be {bill.held.minor}"
         )
     maxima = sum(end.seen.policy.maximum_fare for week in bill.weeks for end in week.maximum)
-    limit = _limit(city, rider, taps) + maxima
+    limit = limit_of(city, rider, bill) + maxima
     if charged["earned"] > limit:
         raise RuleBroken(f"rider {rider.number} paid {charged['earned']}, the limit is {limit}")
     _count(city, bill, maxima)
@@ -98,7 +97,7 @@ def _bill(city: City, rider: Rider, taps: list[tuple[Passage, datetime]]) -> Sta
         city, "SELECT as_of FROM fare_state WHERE account_id = :account", account=rider.account
     )
     as_of = parse_utc(state["as_of"])
-    if as_of > city.now:
+    if as_of > city.newest:
         raise RuleBroken(f"the fares of rider {rider.number} stand in the future")
     return statement(history, as_of)
 
@@ -110,21 +109,28 @@ def _fare_tap(passage: Passage, received: datetime) -> FareTap:
     return FareTap(tap.tap_id, place.stop, place.network, tap.direction, tap.moment, late)
 
 
-def _limit(city: City, rider: Rider, taps: list[tuple[Passage, datetime]]) -> int:
-    """What limits leave of any number of rides: counted here by calendar, feed by feed."""
-    days: dict[tuple[int, Prices], set[date]] = defaultdict(set)
-    for passage, _ in taps:
-        day = _service_day(passage.tap.moment)
+def limit_of(city: City, rider: Rider, bill: Statement) -> int:
+    """What limits leave of the fares: counted here by calendar, feed by feed.
+
+    Each day counts by itself, so that a day above its limit does not hide in a cheap week.
+    """
+    half = 2 if rider.category == "child" else 1
+    weeks: dict[tuple[int, Prices], int] = defaultdict(int)
+    for day, fares in _fares_by_day(bill).items():
         prices = next(p for p, since in reversed(city.truth.feeds) if since <= day)
-        monday = day.toordinal() - day.weekday()
-        days[monday, prices].add(day)
-    limit = sum(min(prices.week, prices.day * len(each)) for (_, prices), each in days.items())
-    return limit // 2 if rider.category == "child" else limit
+        weeks[day.toordinal() - day.weekday(), prices] += min(fares, prices.day // half)
+    return sum(min(days, prices.week // half) for (_, prices), days in weeks.items())
 
 
-def _service_day(at: datetime) -> date:
-    local = at.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None)
-    return (local - timedelta(hours=4, minutes=30)).date()
+def _fares_by_day(bill: Statement) -> dict[date, int]:
+    """What the rides of each service day cost before limits, with trips that were made complete."""
+    fares: dict[date, int] = defaultdict(int)
+    for item in bill.items:
+        fares[item.day] += item.amount.minor
+    for week in bill.weeks:
+        for trip in week.completed:
+            fares[date.fromordinal(trip.end.seen.day)] += trip.option.price
+    return fares
 
 
 def check_nothing_held(city: City) -> None:

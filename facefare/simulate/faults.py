@@ -38,7 +38,8 @@ def _leave(city: City, step: Leave) -> None:
     if step.through is not None:
         gate = gate_of(city, step.through)
         stand_before(city, gate, rider)
-        gate.deliver()
+        if not gate.shut:
+            gate.deliver()
     if city.held(rider.account):
         city.truth.count("erased in the middle of a journey")
     until_done(city, lambda: _erase(city, rider), step.server_crash, step.at_write)
@@ -53,30 +54,44 @@ def _erase(city: City, rider: Rider) -> None:
 
 
 def _skew(city: City, step: Skew) -> None:
-    gate_of(city, step.gate).skew = timedelta(seconds=step.seconds)
+    if step.gate is None:
+        city.set_clock(step.seconds)
+    else:
+        gate_of(city, step.gate).skew = timedelta(seconds=step.seconds)
     if step.seconds:
-        city.truth.count("clock jumped")
+        city.truth.count("clock jumped" if step.gate is not None else "server's clock jumped")
 
 
 def _disk_full(city: City, step: DiskFull) -> None:
-    gate_of(city, step.gate).disk.full = step.full
+    gate_of(city, step.gate).disk.fuse.full = step.full
 
 
 def _corrupt(city: City, step: CorruptOutbox) -> None:
     """Noise over the whole file: the gate must say so and stay shut. Over one page it may not
-    notice at once. Staff set it up anew in either case; what it had not sent is gone.
+    notice at once, and works on as well as it can. Staff set it up anew sooner or later; what it
+    had not sent by then is gone.
     """
     number = step.gate % len(city.gates)
     gate = city.gates[number]
-    unsent = set(gate.waiting())
     _noise(gate, step)
+    gate.damaged = True
     city.truth.count("outbox damaged" if step.page is None else "outbox page damaged")
     with suppress(OutboxError):
         gate.start()
         if step.page is None:
             raise RuleBroken(f"{gate.name} works on with a damaged outbox")
-    for tap_id in unsent:
-        city.truth.passages[tap_id].lost = True
+        if step.unnoticed:
+            city.truth.count("damaged outbox used on")
+            return
+    set_up_anew(city, number)
+
+
+def set_up_anew(city: City, number: int) -> None:
+    """Staff put another gate in the place of one whose outbox is damaged."""
+    gate = city.gates[number]
+    for passage in city.truth.passages.values():
+        if passage.box == gate.box:
+            passage.lost = True  # unless it was charged before
     city.revoke(gate)
     city.replace_gate(number)
 
@@ -99,7 +114,7 @@ def _noise(gate: CityGate, step: CorruptOutbox) -> None:
 def _clone(city: City, step: Clone) -> None:
     """The copy and the original both go on; each number of the chain is honoured once."""
     gate = gate_of(city, step.gate)
-    if gate.revoked:
+    if gate.damaged:
         return
     copy = city.clone(gate)
     copy.walk(city.truth.riders[step.rider])
@@ -111,21 +126,39 @@ def _clone(city: City, step: Clone) -> None:
 
 
 def _revoke(city: City, step: Revoke) -> None:
-    """The gate was stolen: what it had not sent by then is gone with it."""
+    """The gate was stolen: what it had not sent by then is gone with it.
+
+    The thief has its keys and lets somebody through; the server hears nothing of it any more.
+    """
     number = step.gate % len(city.gates)
     gate = city.gates[number]
+    if gate.damaged:
+        set_up_anew(city, number)
+        return
     gate.deliver()
-    for tap_id in gate.waiting():
-        city.truth.passages[tap_id].lost = True
+    unsent = gate.waiting()
     city.revoke(gate)
+    gate.walk(city.truth.riders[step.rider])
+    stolen = [tap_id for tap_id in gate.waiting() if tap_id not in unsent]
+    for tap_id in (*unsent, *stolen):
+        city.truth.passages[tap_id].lost = True  # unless only the answer had been
     if gate.refresh():
         raise RuleBroken(f"{gate.name} was revoked and is still answered")
+    if stolen and (gate.deliver() or city.recorded(stolen)):
+        raise RuleBroken(f"{gate.name} was revoked and its taps are still taken")
     city.truth.count("gate stolen and revoked")
+    if stolen:
+        city.truth.count("tap of a stolen gate refused")
     city.replace_gate(number)
 
 
 def _failover(city: City, step: Failover) -> None:
-    """A stale copy is put in place: nothing may be signed or accepted on it; then it is mended."""
+    """A stale copy is put in place: nothing may be signed or accepted on it; then it is mended.
+
+    A copy that has every entry a checkpoint was signed over is none by what anybody outside can
+    tell: what was acknowledged after that moment is lost with the database, as docs/running.md
+    says, and only a synchronous standby prevents it.
+    """
     stale = city.stale_copy(step.steps_back)
     signed = city.truth.checkpoints[-1].size if city.truth.checkpoints else 0
     newest = city.path / "newest.sqlite"
@@ -146,13 +179,16 @@ def _failover(city: City, step: Failover) -> None:
 
 
 def _replay(city: City, step: Replay) -> None:
-    """A request that was answered once is not answered again, also after a restart."""
+    """A request that was answered once is not answered again, also after a restart.
+
+    Where the server's clock was set back by an hour, what had been forgotten counts again.
+    """
     if not city.wire.answered:
         return
     request = city.wire.answered[step.request % len(city.wire.answered)]
     answer = city.wire.replay(request)
     city.truth.count("request replayed")
-    if answer is not None and answer.status_code < 400:
+    if answer is not None and answer.status_code < 400 and not city.set_back:
         raise RuleBroken(f"a {request.method} request was sent again and was answered")
 
 

@@ -24,6 +24,7 @@ from enrollment.gallery import data_key_name, move_gallery_version, seal_templat
 from enrollment.store import Enrollment, signing_key_file
 from facefare.server import create_app
 from facefare.setup import make_data
+from facefare.simulate.chance import seeded
 from facefare.simulate.feed import (
     CURRENCY,
     SPRING,
@@ -73,7 +74,8 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 def found(path: Path, riders: int, gates: int) -> Founded:
     """Found a city of this size in ``path``, which is new."""
-    _, made = _first(riders, gates)
+    with seeded(f"{riders} riders, {gates} gates"):
+        _, made = _first(riders, gates)
     shutil.copytree(made.path, path, dirs_exist_ok=True)
     return replace(made, path=path, riders=tuple(replace(rider) for rider in made.riders))
 

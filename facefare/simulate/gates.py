@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-from uuid6 import uuid7
 
+from facefare.simulate.chance import uuid7_at
 from facefare.simulate.crashes import Died, Disk
 from facefare.simulate.truth import Passage, Rider, Truth
 from gate import sync
@@ -30,6 +30,11 @@ from models.wire.tap import Evidence, Tap
 from models.wire.times import format_utc, parse_utc
 
 NOT_IN_GALLERY = "Not recognised."
+_FILES = {
+    "gallery.sealed": "gallery",
+    "gallery-change.sealed": "gallery change",
+    "standings.json": "deny list",
+}
 _STAND_S = 2.0
 
 
@@ -63,10 +68,13 @@ class CityGate:
     ) -> None:
         self.identity, self.disk = identity, Disk(truth.count)
         self.skew = timedelta()
-        self.revoked = False
         self._wire, self._now, self._truth = wire, now, truth
-        self.refreshed_step = -1  # when it last heard from the server
-        self.heard = False  # whether it may know of new answers
+        self.online = True  # as far as its last request says
+        self.damaged = False  # its outbox has noise in it
+        self.shut = False  # it could not start; staff have to come
+        self.touched = True  # whether its outbox may be another than at the last look
+        self.heard_at: datetime | None = None  # when it heard the deny list that it knows
+        self._kept_at: datetime | None = None  # … and the one on its disk
         self._tracks = 0
         self.start()
 
@@ -94,7 +102,7 @@ class CityGate:
             self.clock,
             news_wait_s=0,  # no time passes while a request is under way
         )
-        self.blocked = sync.kept_blocked(self.identity)
+        self.blocked, self.heard_at = sync.kept_blocked(self.identity), self._kept_at
         self.gallery = sync.kept_gallery(self.identity)
         # Frames bring their own time, which runs forward whatever the wall clock does.
         started = self.clock()
@@ -104,11 +112,23 @@ class CityGate:
         ]
         self._state = State(passed={a: self._frame_s() - age for a, age in ages if age >= 0})
 
+    def restart(self) -> None:
+        """Begin again after dying; with noise on its disk it may not be able to."""
+        self._truth.say(f"    {self.name} dies and starts again")
+        try:
+            self.start()
+        except OutboxError as error:
+            if not self.damaged:
+                raise
+            self._truth.say(f"    {self.name} cannot start: {error}")
+            self.shut = True
+
     def _frame_s(self) -> float:
         return self._now().timestamp()
 
     def walk(self, rider: Rider) -> None:
         """``rider`` stands in the zone, the gate decides, and the rider goes."""
+        self.touched = True
         self._tracks += 1
         candidate = Candidate(self._tracks, self._decision(rider))
         now_s = self._frame_s()
@@ -163,7 +183,7 @@ class CityGate:
     def _tap(self, command: OpenDoor, seq: int, prev: str) -> Tap:
         file = self.identity.file
         return Tap(
-            tap_id=str(uuid7()),
+            tap_id=str(uuid7_at(self.clock())),
             gate=file.gate,
             station=file.station,
             direction=file.direction,
@@ -183,10 +203,11 @@ class CityGate:
 
     def deliver(self) -> bool:
         """Send one batch; False where that failed, for whatever reason the gate was told."""
-        self.heard = True
+        self.touched = True
         try:
             sync.deliver(self.outbox, self.client)
         except (FacefareError, sqlite3.Error) as error:
+            self.online = False
             self._truth.say(f"    {self.name} cannot deliver: {error}")
             return False
         return True
@@ -199,17 +220,28 @@ class CityGate:
             self.gallery = fresh or self.gallery
             self.blocked = sync.fetch_blocked(self.identity, self.client)
         except FacefareError as error:
+            self.online = False
             self._truth.say(f"    {self.name} cannot refresh: {error}")
             return False
-        self.refreshed_step = self._truth.steps
+        self.online, self.heard_at = True, self._now()
+        if sync.kept_blocked(self.identity) == self.blocked:  # its disk may have had no room
+            self._kept_at = self.heard_at
         return True
 
     def waiting(self) -> list[str]:
         """The taps that the ledger has not answered for."""
-        return [tap_id for tap_id, _ in self.outbox.pending(100_000)]
+        return [tap_id for tap_id, status in self.told().items() if status == "pending"]
 
-    def accepted(self) -> list[str]:
-        """The taps that the ledger said are charged, and that are still kept."""
+    def told(self) -> dict[str, str]:
+        """What the gate knows of each tap that it keeps; nothing where noise is all it has."""
         with closing(sqlite3.connect(self.identity.outbox_path)) as connection:
-            rows = connection.execute("SELECT tap_id FROM tap WHERE status = 'accepted'")
-            return [tap_id for (tap_id,) in rows]
+            try:
+                return dict(connection.execute("SELECT tap_id, status FROM tap").fetchall())
+            except sqlite3.Error:
+                if not self.damaged:
+                    raise
+                return {}
+
+    def where_burns(self, target: Path) -> str:
+        """What a file that is replaced is called, empty where it is not this gate's."""
+        return _FILES.get(target.name, "") if target.parent == self.identity.path else ""

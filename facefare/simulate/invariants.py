@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import Any
 
 from facefare.simulate.city import City
@@ -16,7 +18,15 @@ from facefare.simulate.gates import CityGate
 from ledger.kept import CheckpointFile
 from ledger.verify import verify
 from models.errors import FacefareError
-from models.log.tree import Frontier, leaf_hash
+from models.log.tree import leaf_hash
+
+_LOG = "SELECT seq, kind, entry_id, body, leaf_hash, prev FROM entry ORDER BY seq"
+_ASIDE = "SELECT tap_id, outcome FROM tap WHERE outcome IN ('quarantined', 'refused')"
+
+_CUSTOMERS = (
+    "SELECT customer FROM processor_call WHERE state IN ('due', 'sent') "
+    "UNION SELECT customer FROM card_leaving"
+)
 
 
 class RuleBroken(FacefareError):
@@ -31,40 +41,58 @@ def rows(city: City, query: str, **values: Any) -> list[sqlite3.Row]:
 def check_step(city: City) -> None:
     """Rules that hold after every step; raise ``RuleBroken`` for the first that does not."""
     _log_only_grows(city)
+    _checkpoints_still_hold(city)
     _books_balance(city)
     _refunds_stay_below_charges(city)
+    _numbers_are_charged_once(city)
+    aside = _taps_set_aside(city)
     for gate in city.gates:
-        if gate.heard:
-            _acknowledged_taps_are_recorded(city, gate)
-            gate.heard = False
+        if gate.touched:
+            _gate_and_ledger_agree(city, gate, aside)
+            gate.touched = False
+    _who_left_cannot_be_found(city)
 
 
 def _log_only_grows(city: City) -> None:
-    found = rows(city, "SELECT seq, body, leaf_hash, prev FROM entry ORDER BY seq")
-    known, prev = city.truth.leaves, bytes(32)
-    for number, row in enumerate(found):
-        if row["seq"] != number:
-            raise RuleBroken(f"the log has a gap: entry {number} is missing")
-        if leaf_hash(row["body"]) != row["leaf_hash"] or row["prev"] != prev:
-            raise RuleBroken(f"entry {number} is not chained to the one before")
-        if number < len(known) and row["leaf_hash"] != known[number]:
-            raise RuleBroken(f"entry {number} was another one before")
-        prev = row["leaf_hash"]
+    """Old entries are what they were, byte for byte; new ones follow them."""
+    known = city.truth.log
+    found = [tuple(row) for row in rows(city, _LOG)]
     if len(found) < len(known):
         raise RuleBroken(f"the log had {len(known)} entries and has {len(found)}")
-    city.truth.leaves = [row["leaf_hash"] for row in found]
-    for checkpoint in city.truth.checkpoints[-3:]:
-        _is_prefix(city, checkpoint.size, checkpoint.root)
+    if found[: len(known)] != known:
+        number = next(n for n, row in enumerate(known) if found[n] != row)
+        raise RuleBroken(f"entry {number} was another one before")
+    prev = known[-1][4] if known else bytes(32)
+    for number, (seq, kind, entry_id, body, leaf, before) in enumerate(
+        found[len(known) :], start=len(known)
+    ):
+        if seq != number:
+            raise RuleBroken(f"the log has a gap: entry {number} is missing")
+        if leaf_hash(body) != leaf or before != prev:
+            raise RuleBroken(f"entry {number} is not chained to the one before")
+        if kind == "ride":
+            _is_a_passage(city, entry_id)
+        city.truth.tree.append(leaf)
+        city.truth.roots.append(city.truth.tree.root())
+        prev = leaf
+    city.truth.log = found
 
 
-def _is_prefix(city: City, size: int, root: bytes) -> None:
-    tree = Frontier()
-    if size > len(city.truth.leaves):
-        raise RuleBroken(f"a checkpoint over {size} entries was signed and some are missing")
-    for leaf in city.truth.leaves[:size]:
-        tree.append(leaf)
-    if tree.root() != root:
-        raise RuleBroken(f"the log is no continuation of the checkpoint over {size} entries")
+def _is_a_passage(city: City, tap_id: str) -> None:
+    if tap_id not in city.truth.passages:
+        raise RuleBroken(f"ride {tap_id} was charged and nobody passed a gate")
+    if tap_id in city.truth.charged:
+        raise RuleBroken(f"passage {tap_id} was charged twice")
+    city.truth.charged.add(tap_id)
+
+
+def _checkpoints_still_hold(city: City) -> None:
+    """The log continues every checkpoint that anybody ever saw."""
+    for seen in city.truth.checkpoints:
+        if seen.size >= len(city.truth.roots):
+            raise RuleBroken(f"a checkpoint over {seen.size} entries was signed, some are missing")
+        if city.truth.roots[seen.size] != seen.root:
+            raise RuleBroken(f"the log does not continue the checkpoint over {seen.size} entries")
 
 
 def _books_balance(city: City) -> None:
@@ -97,27 +125,54 @@ def _refunds_stay_below_charges(city: City) -> None:
         raise RuleBroken(f"more than ride {row['entry_id']} cost was given back")
 
 
-def _acknowledged_taps_are_recorded(city: City, gate: CityGate) -> None:
-    accepted = set(gate.accepted())
-    recorded = {
-        row["tap_id"]
-        for row in rows(
-            city,
-            "SELECT tap_id FROM tap JOIN entry ON tap.entry_seq = entry.seq WHERE tap.gate = :gate",
-            gate=gate.name,
-        )
-    }
-    for tap_id in accepted - recorded:
-        raise RuleBroken(f"{gate.name} was told that tap {tap_id} is charged, and it is not")
+def _numbers_are_charged_once(city: City) -> None:
+    """Of a gate and its copies only one tap with each number costs anything."""
+    for row in rows(
+        city,
+        "SELECT gate, gate_seq FROM tap WHERE outcome = 'accepted' GROUP BY gate, gate_seq "
+        "HAVING COUNT(DISTINCT tap_id) > 1",
+    ):
+        raise RuleBroken(f"{row['gate']} has two charged taps with number {row['gate_seq']}")
+
+
+def _taps_set_aside(city: City) -> dict[str, str]:
+    """The taps that were not charged, and what became of them; refused ones had a reason."""
+    aside = {row["tap_id"]: row["outcome"] for row in rows(city, _ASIDE)}
+    for tap_id, outcome in aside.items():
+        passage = city.truth.passages.get(tap_id)
+        if passage is None:
+            raise RuleBroken(f"tap {tap_id} was {outcome} and nobody passed a gate")
+        if outcome == "refused" and not city.truth.left(passage.account):
+            raise RuleBroken(f"passage {tap_id} was refused though its rider is here")
+    return aside
+
+
+def _gate_and_ledger_agree(city: City, gate: CityGate, aside: dict[str, str]) -> None:
+    """What the gate was told is so, and of its passages none is lost.
+
+    A passage may wait: then its tap is in the outbox. From when it is delivered it is charged,
+    or known to have been set aside.
+    """
+    told, charged = gate.told(), city.truth.charged
+    for tap_id, status in told.items():
+        if status == "accepted" and tap_id not in charged:
+            raise RuleBroken(f"{gate.name} was told that tap {tap_id} is charged, and it is not")
+        if status in ("refused", "quarantined") and aside.get(tap_id) != status:
+            raise RuleBroken(f"{gate.name} was told that tap {tap_id} is {status}, and it is not")
+    for passage in city.truth.passages.values():
+        tap_id = passage.tap_id
+        known = tap_id in charged or tap_id in aside or told.get(tap_id) == "pending"
+        if passage.box == gate.box and not (known or passage.lost or gate.damaged):
+            raise RuleBroken(f"passage {tap_id} was not charged and nobody knows of it")
 
 
 def check_end(city: City) -> None:
     """Rules about the whole story, once every gate has delivered what it could."""
+    for gate in city.gates:
+        gate.touched = True
     check_step(city)
-    _each_passage_is_charged_once(city)
+    _each_passage_is_settled(city)
     _money_handed_over_is_there(city)
-    for checkpoint in city.truth.checkpoints:
-        _is_prefix(city, checkpoint.size, checkpoint.root)
     verify(
         city.ledger.engine,
         city.ledger.settings.origin,
@@ -125,26 +180,14 @@ def check_end(city: City) -> None:
         CheckpointFile(city.ledger.checkpoint_file).read(),
         city.ledger.vault,
     )
-    _who_left_cannot_be_found(city)
 
 
-def _each_passage_is_charged_once(city: City) -> None:
-    rides = Counter(
-        row["entry_id"] for row in rows(city, "SELECT entry_id FROM entry WHERE kind = 'ride'")
-    )
-    kept = {row["tap_id"]: row["outcome"] for row in rows(city, "SELECT tap_id, outcome FROM tap")}
-    waiting = {tap_id for gate in city.gates for tap_id in gate.waiting()}
+def _each_passage_is_settled(city: City) -> None:
+    """Also those of gates that are no longer here."""
+    aside = _taps_set_aside(city)
     for passage in city.truth.passages.values():
-        charged = rides.pop(passage.tap_id, 0)
-        if charged > 1:
-            raise RuleBroken(f"passage {passage.tap_id} was charged {charged} times")
-        told = kept.get(passage.tap_id) in ("quarantined", "refused")
-        if not charged and not (told or passage.lost or passage.tap_id in waiting):
+        if not (passage.tap_id in city.truth.charged or passage.tap_id in aside or passage.lost):
             raise RuleBroken(f"passage {passage.tap_id} was not charged and nobody knows of it")
-        if kept.get(passage.tap_id) == "refused" and not city.truth.left(passage.account):
-            raise RuleBroken(f"passage {passage.tap_id} was refused though its rider is here")
-    for tap_id in rides:
-        raise RuleBroken(f"ride {tap_id} was charged and nobody passed a gate")
 
 
 def _money_handed_over_is_there(city: City) -> None:
@@ -159,15 +202,30 @@ def _money_handed_over_is_there(city: City) -> None:
 
 
 def _who_left_cannot_be_found(city: City) -> None:
-    """No byte of a rider who left lies in any file of the server: databases, vault, keys, logs."""
-    left = [rider for rider in city.truth.riders if rider.left_at is not None]
-    if not left:
-        return
-    files = [path for path in city.data.path.rglob("*") if path.is_file()]
+    """No byte of a rider who left lies in any file of the server: databases, vault, keys, logs.
+
+    What the processor calls them stays for as long as it has to be told something about them.
+    """
+    if any(rider.left_at is not None for rider in city.truth.riders):
+        needed = {row["customer"] for row in rows(city, _CUSTOMERS)}
+        _not_in(city, [path for path in city.data.path.rglob("*") if path.is_file()], needed)
+
+
+def check_forgotten(city: City, gate: CityGate) -> None:
+    """A gate that has heard of it knows who left only from the taps that opened here."""
+    outbox = gate.identity.outbox_path.name
+    _not_in(
+        city, [path for path in gate.identity.path.iterdir() if not path.name.startswith(outbox)]
+    )
+
+
+def _not_in(city: City, files: Iterable[Path], needed: AbstractSet[str] = frozenset()) -> None:
     held = {path: path.read_bytes() for path in files}
-    for rider in left:
+    for rider in city.truth.riders:
+        if rider.left_at is None:
+            continue
         hashed = hashlib.sha256(rider.account.encode()).hexdigest()
-        for trace in (rider.account, rider.name, rider.customer, hashed):
+        for trace in {rider.account, rider.name, rider.customer, hashed} - needed:
             for path, data in held.items():
                 if trace.encode() in data:
                     raise RuleBroken(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from sqlalchemy.exc import OperationalError
+
 from facefare.simulate.books import end_of_day
 from facefare.simulate.city import City, new_id
 from facefare.simulate.crashes import Died
@@ -12,7 +14,7 @@ from facefare.simulate.feed import SUMMER
 from facefare.simulate.founding import CLERK
 from facefare.simulate.gates import CityGate
 from facefare.simulate.invariants import RuleBroken
-from facefare.simulate.standing_rules import check_opened, check_refreshed
+from facefare.simulate.standing_rules import check_opened, check_refreshed, listen
 from facefare.simulate.steps import (
     AutoTopUp,
     Block,
@@ -84,13 +86,15 @@ def _ride(city: City, step: Ride) -> None:
 
 def stand_before(city: City, gate: CityGate, rider: Rider, crash: Crash = "") -> None:
     """A rider stands before a gate, which may die while it writes the tap."""
+    if gate.shut:
+        return
+    listen(city, gate, rider)
     before = len(city.truth.passages)
     gate.disk.fuse.light(crash)
     try:
         gate.walk(rider)
     except Died:
-        city.truth.say(f"    {gate.name} dies and starts again")
-        gate.start()
+        gate.restart()
     finally:
         gate.disk.fuse.light("")
     if len(city.truth.passages) > before:
@@ -113,26 +117,32 @@ def _check_not_twice(city: City) -> None:
 
 
 def _deliver(city: City, step: Deliver) -> None:
-    gate = gate_of(city, step.gate)
-    city.wire.trouble = step.trouble
-    gate.disk.fuse.light(step.gate_crash)
-    try:
-        with city.dying(step.server_crash, step.at_write):
-            gate.deliver()
-    except Died:
-        city.truth.say(f"    {gate.name} dies and starts again")
-        gate.start()
-    finally:
-        city.wire.trouble = ""
-        gate.disk.fuse.light("")
+    _ask(city, gate_of(city, step.gate), step, CityGate.deliver)
 
 
 def _refresh(city: City, step: Refresh) -> None:
     gate = gate_of(city, step.gate)
-    city.wire.trouble = step.trouble
-    if gate.refresh() and not gate.revoked:
+    if _ask(city, gate, step, CityGate.refresh):
         check_refreshed(city, gate)
-    city.wire.trouble = ""
+
+
+def _ask(
+    city: City, gate: CityGate, step: Deliver | Refresh, what: Callable[[CityGate], bool]
+) -> bool:
+    """A gate speaks with the server, and either may die of it; whether the gate was answered."""
+    if gate.shut:
+        return False
+    city.wire.trouble, city.wire.late_by = step.trouble, step.late_by
+    gate.disk.fuse.light(step.gate_crash, step.at_write)
+    try:
+        with city.dying(step.server_crash, step.at_write):
+            return what(gate)
+    except Died:
+        gate.restart()
+        return False
+    finally:
+        city.wire.trouble = ""
+        gate.disk.fuse.light("")
 
 
 def _tick(city: City, step: Tick) -> None:
@@ -150,6 +160,8 @@ def do_what_is_due(city: City) -> None:
 def _make_calls(city: City) -> None:
     """Calls that break in a way nobody thought of stop no other; here they end the story."""
     for name, error in work(city.ledger, city.bank.processor).troubles.items():
+        if city.fuse.lit == "disk full" and isinstance(error, OperationalError):
+            continue  # it is made again later
         raise RuleBroken(f"call {name} broke with {type(error).__name__}: {error}")
 
 

@@ -7,7 +7,8 @@ after the gate gave up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import httpx
 
@@ -17,8 +18,14 @@ from facefare.simulate.truth import Truth
 
 SEEN_MAX = 200
 
-Delayed = tuple[int, httpx.Request]
-"""A request on its way, and how many had been sent by then."""
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """A request on its way: how many had been sent by then, and in which step it arrives."""
+
+    sent: int
+    due_step: int
+    request: httpx.Request
 
 
 class Wire(httpx.BaseTransport):
@@ -29,6 +36,7 @@ class Wire(httpx.BaseTransport):
     ) -> None:
         self.server, self._truth = server, truth
         self.trouble: Trouble = ""
+        self.late_by = 1  # after how many steps a delayed request arrives
         self.answered: list[httpx.Request] = []
         self._sent = 0
         self._delayed: list[Delayed] = []
@@ -44,7 +52,8 @@ class Wire(httpx.BaseTransport):
         if trouble == "request lost":
             raise httpx.ConnectError("the network is gone", request=request)
         if trouble == "delayed":
-            self._delayed.append((self._sent, _copy(request)))
+            due_step = self._truth.steps + self.late_by
+            self._delayed.append(Delayed(self._sent, due_step, _copy(request)))
             raise httpx.ReadTimeout("no answer came in time", request=request)
         response = self._serve(request)
         if trouble == "doubled":
@@ -53,17 +62,23 @@ class Wire(httpx.BaseTransport):
             raise httpx.ReadTimeout("no answer came in time", request=request)
         return response
 
-    def under_way(self) -> list[Delayed]:
-        """Take the requests that are still on their way."""
+    def take_due(self) -> list[Delayed]:
+        """Take the requests that arrive in this step."""
+        due = [late for late in self._delayed if late.due_step <= self._truth.steps]
+        self._delayed = [late for late in self._delayed if late.due_step > self._truth.steps]
+        return due
+
+    def take_all(self) -> list[Delayed]:
+        """Take all requests that are still on their way."""
         late, self._delayed = self._delayed, []
         return late
 
     def arrive(self, late: list[Delayed]) -> None:
         """Let late requests arrive; nobody waits for the answers any more."""
-        for sent, request in late:
-            if self._sent > sent:
+        for one in late:
+            if self._sent > one.sent:
                 self._truth.count("reordered")
-            self.replay(request)
+            self.replay(one.request)
 
     def replay(self, request: httpx.Request) -> httpx.Response | None:
         """Send a request again as it was, or None where the server died of it."""
@@ -89,7 +104,20 @@ class Wire(httpx.BaseTransport):
         except Died:
             self._crashed()
             raise httpx.ReadError("the server went away", request=request) from None
-        return response
+        # Whoever asked reads it at their own pace.
+        return httpx.Response(
+            response.status_code, headers=response.headers, stream=_Whole(response.content)
+        )
+
+
+class _Whole(httpx.SyncByteStream):
+    """An answer's bytes, not read yet."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
 
 
 def _copy(request: httpx.Request) -> httpx.Request:

@@ -11,7 +11,11 @@ from zoneinfo import ZoneInfo
 from facefare.simulate.city import City
 from facefare.simulate.feed import ZONE, Prices
 from facefare.simulate.gates import CityGate
-from facefare.simulate.invariants import RuleBroken, rows
+from facefare.simulate.invariants import RuleBroken, check_forgotten, rows
+from facefare.simulate.truth import Rider
+
+GRACE = timedelta(seconds=60)
+"""After so long every gate on the network obeys a block, an erasure and a change of medium."""
 
 _ACCOUNTS = (
     "SELECT account.account_id, balance_minor + held_minor AS own, "
@@ -24,8 +28,8 @@ _ACCOUNTS = (
 
 
 def prices_now(city: City) -> Prices:
-    """The prices of the service day that it is."""
-    local = city.now.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None)
+    """The prices of the service day that it is by the server's clock."""
+    local = city.clock().astimezone(ZoneInfo(ZONE)).replace(tzinfo=None)
     day = (local - timedelta(hours=4, minutes=30)).date()
     return next(prices for prices, since in reversed(city.truth.feeds) if since <= day)
 
@@ -56,11 +60,27 @@ def blocked_now(city: City) -> set[str]:
     }
 
 
-def note_blocked(city: City) -> None:
-    """Keep since which step each account is blocked."""
-    now = blocked_now(city)
-    since = city.truth.blocked
-    city.truth.blocked = {account: since.get(account, city.truth.steps) for account in now}
+def check_standings(city: City) -> None:
+    """Keep since when each account is blocked; of a rider to whom that is new, the page says so."""
+    now, since = blocked_now(city), city.truth.blocked
+    city.truth.blocked = {account: since.get(account, city.now) for account in now}
+    for rider in city.truth.riders:
+        if rider.left_at is None and (rider.account in now) != (rider.account in since):
+            _check_page(city, rider, now)
+
+
+def check_pages(city: City) -> None:
+    """Every rider's own page says what the gates are told."""
+    denied = blocked_now(city)
+    for rider in city.truth.riders:
+        if rider.left_at is None:
+            _check_page(city, rider, denied)
+
+
+def _check_page(city: City, rider: Rider, denied: set[str]) -> None:
+    shown = city.shown(rider).state == "blocked"
+    if shown != (rider.account in denied):
+        raise RuleBroken(f"the rider page and the gates disagree on {rider.name}")
 
 
 def check_refreshed(city: City, gate: CityGate) -> None:
@@ -72,22 +92,33 @@ def check_refreshed(city: City, gate: CityGate) -> None:
     for rider in city.truth.riders:
         if rider.left_at is not None and rider.account in searched:
             raise RuleBroken(f"{gate.name} still recognises rider {rider.number}, who has left")
-
-
-def check_pages(city: City) -> None:
-    """Every rider's own page says what the gates are told."""
-    denied = blocked_now(city)
-    for rider in city.truth.riders:
-        if rider.left_at is None:
-            shown = city.shown(rider).state == "blocked"
-            if shown != (rider.account in denied):
-                raise RuleBroken(f"the rider page and the gates disagree on {rider.name}")
+    if not gate.disk.fuse.full:
+        check_forgotten(city, gate)
 
 
 def check_opened(city: City, gate: CityGate, account: str) -> None:
-    """No gate opens for an account that was blocked when it last heard from the server."""
+    """No gate opens for an account that was blocked when it last heard from the server.
+
+    One that is on the network asks all the time, so it has heard within the grace.
+    """
     if gate.blocked is None or account in gate.blocked:
         raise RuleBroken(f"{gate.name} opened for an account that it knows to be blocked")
     since = city.truth.blocked.get(account)
-    if since is not None and since < gate.refreshed_step:
+    if since is None:
+        return
+    if gate.heard_at is not None and since < gate.heard_at:
+        raise RuleBroken(f"{gate.name} opened for an account that was blocked when it last heard")
+    if gate.online and city.now - since > GRACE:
         raise RuleBroken(f"{gate.name} opened for an account that has been blocked for long")
+
+
+def listen(city: City, gate: CityGate, rider: Rider) -> None:
+    """Hear what a gate on the network has heard by now, since it asks all the time.
+
+    It is asked for here only where the answer can be another one for the rider who comes.
+    """
+    stale = gate.heard_at is None or city.now - gate.heard_at > GRACE
+    known = gate.blocked is not None and rider.account in gate.blocked
+    news = rider.left_at is not None or known != (rider.account in city.truth.blocked)
+    if gate.online and stale and news and gate.refresh():
+        check_refreshed(city, gate)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-Crash = Literal["", "before commit", "after commit"]
-"""When a process dies: just before a transaction is durable, or just after."""
+Crash = Literal["", "before commit", "after commit", "disk full"]
+"""When a process dies: just before a write is durable, or just after. Or it finds no room."""
 
 Trouble = Literal["", "request lost", "reply lost", "doubled", "delayed"]
 
@@ -62,6 +62,7 @@ class Deliver(Step):
 
     gate: int
     trouble: Trouble = ""
+    late_by: int = 1  # after how many steps a delayed request arrives
     server_crash: Crash = ""
     gate_crash: Crash = ""  # the gate dies while it writes the answers down
     at_write: int = 1  # at which of its writes the server dies
@@ -73,6 +74,10 @@ class Refresh(Step):
 
     gate: int
     trouble: Trouble = ""
+    late_by: int = 1
+    server_crash: Crash = ""
+    gate_crash: Crash = ""  # the gate dies while it keeps what it fetched
+    at_write: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +206,9 @@ class Leave(Step):
 
 @dataclass(frozen=True, slots=True)
 class Skew(Step):
-    """A gate's clock jumps."""
+    """A clock jumps: a gate's, or the server's. With 0 it is put right."""
 
-    gate: int
+    gate: int | None
     seconds: int
     fault: ClassVar[str] = "clocks"
 
@@ -219,7 +224,7 @@ class DiskFull(Step):
 
 @dataclass(frozen=True, slots=True)
 class CorruptOutbox(Step):
-    """Pages of a gate's outbox turn to noise; staff find out and set the gate up anew.
+    """Pages of a gate's outbox turn to noise; staff find out at once, or later, and set it up anew.
 
     ``page`` is the one that does, None for all of them.
     """
@@ -227,6 +232,7 @@ class CorruptOutbox(Step):
     gate: int
     noise: int
     page: int | None = None
+    unnoticed: bool = False  # the gate works on, as well as it can, until it cannot
     fault: ClassVar[str] = "disks"
 
 
@@ -241,9 +247,10 @@ class Clone(Step):
 
 @dataclass(frozen=True, slots=True)
 class Revoke(Step):
-    """Staff revoke a gate and set it up again under a new name."""
+    """Staff revoke a stolen gate, which the thief uses on, and set up another in its place."""
 
     gate: int
+    rider: int  # whom the thief lets through
     fault: ClassVar[str] = "clones"
 
 

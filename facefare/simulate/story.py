@@ -78,7 +78,7 @@ def tell(seed: int, size: Size, faults: Iterable[str] = FAULTS) -> list[Step]:
     story: list[Step] = [
         TopUp(1.0, rider, random.choice((0, 200, 500, 2000))) for rider in range(size.riders)
     ]
-    story += [Refresh(1.0, gate) for gate in range(size.gates)]
+    story += [Refresh(1.0, gate, gate_crash=_crash(random, 0.06)) for gate in range(size.gates)]
     for _ in range(count):
         after_s = round(random.expovariate(1 / pause_s), 1)
         story.append(random.choices(makes, weights)[0](random, size, after_s))
@@ -106,9 +106,21 @@ def _rider(random: Random, size: Size) -> int:
 
 
 def _crash(random: Random, share: float) -> Crash:
+    """A process dies."""
     if random.random() >= share:
         return ""
     return random.choice(("before commit", "after commit"))
+
+
+def _server_crash(random: Random, share: float) -> Crash:
+    """The server dies, or its disk is full."""
+    if random.random() >= share:
+        return ""
+    return random.choice(("before commit", "after commit", "before commit", "disk full"))
+
+
+def _late_by(random: Random) -> int:
+    return random.choice((1, 1, 2, 3, 6))
 
 
 def _at_write(random: Random) -> int:
@@ -150,15 +162,28 @@ def _deliver(random: Random, size: Size, after_s: float) -> Step:
         min(after_s, 30.0),
         _gate(random, size),
         _trouble(random, 0.4),
-        _crash(random, 0.07),
+        _late_by(random),
+        _server_crash(random, 0.1),
         _crash(random, 0.1),
         random.choice((1, 2)),
     )
 
 
+def _refresh(random: Random, size: Size, after_s: float) -> Step:
+    return Refresh(
+        min(after_s, 60.0),
+        _gate(random, size),
+        _trouble(random, 0.2),
+        _late_by(random),
+        _server_crash(random, 0.05),
+        _crash(random, 0.2),
+        random.choice((1, 1, 2)),
+    )
+
+
 def _top_up(random: Random, size: Size, after_s: float) -> Step:
     return TopUp(after_s, _rider(random, size), random.randrange(1, 3000), random.random() < 0.3,
-                 _crash(random, 0.1))  # fmt: skip
+                 _server_crash(random, 0.1))  # fmt: skip
 
 
 def _refund(random: Random, size: Size, after_s: float) -> Step:
@@ -168,7 +193,8 @@ def _refund(random: Random, size: Size, after_s: float) -> Step:
 
 def _leave(random: Random, size: Size, after_s: float) -> Step:
     through = _gate(random, size) if random.random() < 0.7 else None
-    return Leave(after_s, _rider(random, size), through, _crash(random, 0.4), _at_write(random))
+    at_write = random.choice((2, 5, 3, 2, 1, 4))
+    return Leave(after_s, _rider(random, size), through, _server_crash(random, 0.7), at_write)
 
 
 def _skew(random: Random, size: Size, after_s: float) -> Step:
@@ -176,14 +202,20 @@ def _skew(random: Random, size: Size, after_s: float) -> Step:
     return Skew(after_s, _gate(random, size), seconds)
 
 
+def _skew_server(random: Random, _size: Size, after_s: float) -> Step:
+    seconds = random.choice((-3600, -600, -20, 20, 600, 0, 0, 0, 0, 0))
+    return Skew(min(after_s, 600.0), None, seconds)
+
+
 def _corrupt(random: Random, size: Size, after_s: float) -> Step:
-    page = random.randrange(1, 8) if random.random() < 0.5 else None
-    return CorruptOutbox(after_s, _gate(random, size), random.randrange(2**16), page)
+    page = random.randrange(1, 8) if random.random() < 0.7 else None
+    noise, unnoticed = random.randrange(2**16), page is not None and random.random() < 0.6
+    return CorruptOutbox(after_s, _gate(random, size), noise, page, unnoticed)
 
 
 def _card_top_up(random: Random, size: Size, after_s: float) -> Step:
     minor, trouble = random.randrange(100, 3000), _processor_trouble(random)
-    crash = _crash(random, 0.12)
+    crash = _server_crash(random, 0.12)
     return CardTopUp(min(after_s, 60.0), _rider(random, size), minor, trouble, crash,
                      _at_write(random))  # fmt: skip
 
@@ -199,30 +231,31 @@ def _card_refund(random: Random, _size: Size, after_s: float) -> Step:
 
 def _messages(random: Random, _size: Size, after_s: float) -> Step:
     picks = tuple(random.randrange(1000) for _ in range(random.choice((1, 2, 4))))
-    return Messages(min(after_s, 120.0), picks, _crash(random, 0.08), _at_write(random))
+    return Messages(min(after_s, 120.0), picks, _server_crash(random, 0.1), _at_write(random))
 
 
 def _end_of_day(random: Random, _size: Size, after_s: float) -> Step:
     lose, double = (random.randrange(20) if random.random() < 0.4 else None for _ in range(2))
-    return EndOfDay(after_s, lose, double, _crash(random, 0.1), _at_write(random))
+    return EndOfDay(after_s, lose, double, _server_crash(random, 0.12), _at_write(random))
 
 
 _KINDS: tuple[tuple[Make, float, str], ...] = (
     (_walk, 18, ""),
     (_ride, 24, ""),
     (_deliver, 24, ""),
-    (lambda r, s, t: Refresh(min(t, 60.0), _gate(r, s), _trouble(r, 0.2)), 10, ""),
-    (lambda r, _s, t: Tick(min(t, 60.0), _crash(r, 0.1), _at_write(r)), 5, ""),
+    (_refresh, 10, ""),
+    (lambda r, _s, t: Tick(min(t, 60.0), _server_crash(r, 0.12), _at_write(r)), 5, ""),
     (_top_up, 4, ""),
     (_refund, 4, ""),
     (lambda r, s, t: Block(t, _rider(r, s)), 2, ""),
-    (lambda r, _s, t: Publish(min(t, 5.0), _crash(r, 0.1)), 7, ""),
-    (_leave, 1, "erasure"),
+    (lambda r, _s, t: Publish(min(t, 5.0), _server_crash(r, 0.2)), 7, ""),
+    (_leave, 1.3, "erasure"),
     (_skew, 2, "clocks"),
+    (_skew_server, 1, "clocks"),
     (lambda r, s, t: DiskFull(t, _gate(r, s), r.random() < 0.5), 2, "disks"),
-    (_corrupt, 0.7, "disks"),
+    (_corrupt, 1, "disks"),
     (lambda r, s, t: Clone(t, _gate(r, s), _rider(r, s)), 1, "clones"),
-    (lambda r, s, t: Revoke(t, _gate(r, s)), 0.7, "clones"),
+    (lambda r, s, t: Revoke(t, _gate(r, s), _rider(r, s)), 0.7, "clones"),
     (lambda r, _s, t: Failover(t, r.randrange(1, 30)), 0.8, "failover"),
     (lambda r, _s, t: Replay(min(t, 20.0), r.randrange(10_000)), 2, "network"),
 )
@@ -239,9 +272,11 @@ _AT_THE_PROCESSOR = (CardTopUp, CardRefund, EndOfDay)
 
 def _without(step: Step, chosen: frozenset[str]) -> Step:
     """The same step without the faults that were not asked for."""
-    plain: dict[str, Any] = {}
-    if "crashes" not in chosen:
-        plain |= {"crash": "", "server_crash": "", "gate_crash": ""}
+    plain: dict[str, Any] = {
+        name: ""
+        for name in ("crash", "server_crash", "gate_crash")
+        if ("disks" if getattr(step, name, "") == "disk full" else "crashes") not in chosen
+    }
     if isinstance(step, _AT_THE_PROCESSOR):
         if "payments" not in chosen:
             plain |= {"trouble": "none", "lose": None, "double": None}

@@ -8,7 +8,11 @@ from datetime import date, datetime
 
 from facefare.simulate.feed import SPRING, SPRING_FROM, Prices
 from models.log.notes import Checkpoint
+from models.log.tree import EMPTY_ROOT, Frontier
 from models.wire.tap import Tap
+
+LogRow = tuple[int, str, str, bytes, bytes, bytes]
+"""An entry as it lies in the database: number, kind, id, bytes, leaf hash, and the one before."""
 
 
 @dataclass
@@ -61,9 +65,12 @@ class Truth:
     feeds: list[tuple[Prices, date]] = field(default_factory=lambda: [(SPRING, SPRING_FROM)])
     prices: Prices = SPRING
     checkpoints: list[Checkpoint] = field(default_factory=list)
-    leaves: list[bytes] = field(default_factory=list)
+    log: list[LogRow] = field(default_factory=list)
+    tree: Frontier = field(default_factory=Frontier)
+    roots: list[bytes] = field(default_factory=lambda: [EMPTY_ROOT])  # of the log at each size
+    charged: set[str] = field(default_factory=set)  # passages
     rated: dict[str, int] = field(default_factory=dict)  # account -> its last entry looked at
-    blocked: dict[str, int] = field(default_factory=dict)  # account -> since which step
+    blocked: dict[str, datetime] = field(default_factory=dict)  # account -> since when
     steps: int = 0
     refunds: int = 0
     calls: int = 0
