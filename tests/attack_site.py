@@ -43,15 +43,27 @@ ENDING = {"staff.sign_out", "staff.sign_out_everywhere", "rider.sign_out"}
 TYPED = {"text", "search", "password", "email", "tel", "url", "number", "date", "time", "datetime"}
 
 
+ENDING_FORMS = ("/erase", "/leave", "/reset", "/sign-out", "/sign-out-everywhere", "/disable")
+"""Forms after which there is nothing, or nobody, left to try the others with."""
+ACCOUNT, OTHER_ACCOUNT = (rider_id[0] * 32 for rider_id in RIDERS)
+USUAL = {"account": ACCOUNT, "amount": "1.00", "name": "new-one", "words": "rider", "pin": "",
+         "pin_again": "", "about": ACCOUNT, "counted": "1.00"}  # fmt: skip
+
+
 @dataclass
 class PageForm:
-    """A form as a browser would send it; ``typed`` are the fields that people write into."""
+    """A form as a browser would send it; ``typed`` are the fields that people write
+    into, ``lengths`` how much goes into some of them.
+    """
 
+    page: str
     action: str
     method: str
     fields: Fields = field(default_factory=dict)
     typed: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    lengths: dict[str, int] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
 
 
 class _Reader(HTMLParser):
@@ -61,12 +73,13 @@ class _Reader(HTMLParser):
         self._here, self._form, self._choice = here, None, ""
 
     _form: PageForm | None
+    _option: str | None = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             action = given.get("action") or self._here
-            self._form = PageForm(action, given.get("method", "get").upper())
+            self._form = PageForm(self._here, action, given.get("method", "get").upper())
             self.forms.append(self._form)
         elif self._form is not None:
             self._take(self._form, tag, given)
@@ -74,19 +87,35 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
+        elif tag == "select":
+            self._choice = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._form is not None and self._choice and self._option is None and data.strip():
+            self._form.fields.setdefault(self._choice, [data.strip()])
 
     def _take(self, form: PageForm, tag: str, given: dict[str, str]) -> None:
         name, kind = given.get("name", ""), given.get("type", "text")
+        form.kinds.add(kind)
         if tag == "select":
             self._choice = name
-        elif tag == "option" and self._choice and given.get("value"):
-            form.fields.setdefault(self._choice, [given["value"]])
+        elif tag == "option" and self._choice:
+            self._option = given.get("value")
+            if self._option:
+                form.fields.setdefault(self._choice, [self._option])
         elif tag == "textarea" or (tag == "input" and kind in TYPED):
             form.typed.append(name)
+            if "maxlength" in given:
+                form.lengths[name] = int(given["maxlength"])
         elif tag == "input" and kind == "file":
             form.files.append(name)
         elif tag in ("input", "button") and name and kind != "reset":
             form.fields.setdefault(name, [given.get("value", "on")])
+
+
+def usual(form: PageForm, **changes: str) -> Fields:
+    """Every field that people type into, filled in as they would."""
+    return {name: [changes.get(name, USUAL.get(name, "something"))] for name in form.typed}
 
 
 def forms_on(here: str, page: str) -> list[PageForm]:
@@ -174,12 +203,14 @@ class Site:
                     found[form.action, form.method, tuple(form.fields)] = form
         return [form for form in found.values() if form.method == "POST"]
 
-    def send(self, form: PageForm, fields: Fields, upload: str = "") -> TestResponse:
+    def send(
+        self, form: PageForm, fields: Fields, upload: str = "", client: FlaskClient | None = None
+    ) -> TestResponse:
         """Send a form from a new browser, with a small file where one is asked for."""
         given: dict[str, Any] = {**form.fields, **fields}
         for name in form.files if upload else ():
             given[name] = FileStorage(_one_line(), upload, name)
-        return self.browser().post(form.action, data=given)
+        return (client or self.browser()).post(form.action, data=given)
 
 
 def _one_line() -> Any:
@@ -200,11 +231,13 @@ def built(rule: Rule, known: dict[str, Any]) -> str:
     return address[1]
 
 
-def make_site(path: Path) -> Site:
+def make_site(path: Path, stripe_keys: str = "", **how: Any) -> Site:
     """A new operator in ``path``; forms need no CSRF token, which other tests look at."""
     data = DataDirectory(path / "data")
     make_data(data, "Test Transit", "fares.example/test")
-    app = create_app(data)
+    if stripe_keys:
+        (data.keys / "stripe.toml").write_text(stripe_keys, encoding="utf-8")
+    app = create_app(data, **how)
     app.config["WTF_CSRF_ENABLED"] = False
     enrollment: Enrollment = app.extensions["enrollment"]
     now = datetime.now(UTC)

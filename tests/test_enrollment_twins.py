@@ -72,6 +72,22 @@ def test_a_twin_needs_a_second_member_of_staff_and_gates_then_ask_both(
     assert "+ omar" in notes
 
 
+def test_a_photograph_finds_nobody_without_consent_and_no_rider_unseen(
+    desk: Desk, browser: FlaskClient
+) -> None:
+    """What an enroller learns who tries the photograph of somebody they meet."""
+    send(browser, FIRST)
+    first, log = only_rider(desk), desk.enrollment.access_log
+    told = send(browser, FIRST_AGAIN, name="Ann Rider", consent_given="no").text
+    assert first.rider_id not in told and "Lin Rider" not in told and "looks like" not in told
+    assert who_looked(log, first.rider_id) == []
+
+    for times in (1, 2):  # with consent every answer that names a rider is one they can see
+        assert first.rider_id in send(browser, FIRST_AGAIN, name="Ann Rider").text
+        found = [look for look in who_looked(log, first.rider_id) if look.page == "enroll"]
+        assert [look.staff for look in found] == ["staff-enroller"] * times
+
+
 @pytest.mark.parametrize(("least", "flagged"), [(0.305, True), (2.0, False)])
 def test_where_two_merely_look_alike_one_member_of_staff_decides(
     desk: Desk,

@@ -7,6 +7,8 @@ database library alone stays one step quieter: its DEBUG prints every row it rea
 from __future__ import annotations
 
 import base64
+import contextlib
+import hmac
 import io
 import json
 import logging
@@ -15,10 +17,13 @@ import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import numpy as np
 import pyotp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,15 +33,39 @@ from sqlmodel import select
 from werkzeug.test import TestResponse
 
 from enrollment.gallery import data_key_name, open_template
+from facefare.server import create_app
+from facefare.setup import make_data
+from gate.decision import Open
+from gate.errors import DoorError
+from gate.identity import GateIdentity
+from gate.outbox import Outbox
+from gate.presented import PresentedDigits
+from gate.second_factor import PassAndDigits
+from gate.settings import DoorSettings
+from ledger.processors.cards import top_up_by_card
+from ledger.processors.cashier import Cashier, open_processor
+from ledger.processors.keeping import keep_card
+from ledger.processors.protocol import Card, WebhookRefused
 from models.access.gates import add_gate
 from models.access.invitations import invite_staff, join_path
 from models.access.staff import add_staff
 from models.database import reading
+from models.errors import FacefareError
+from models.faces.dlib_engine import DlibEngine
+from models.money import Money
+from models.settings import DataDirectory
 from models.tables.riders import Rider, Template
 from models.wire.keys import base64url, raw_public
 from tests.attack_site import PageForm, Site, forms_on, make_site
 from tests.desk import FIRST, FIRST_AGAIN, photo, uploads
-from tests.town import TownGate
+from tests.door_told import wait_for
+from tests.test_bounded import Serving, serving
+from tests.test_gate_faults import SEEN, gate, identity, refresh, sealed, serve, server, shown
+from tests.test_gate_sync import says
+from tests.test_outbox import make_tap
+from tests.town import TownGate, make_town
+
+__all__ = ["identity", "server", "serving"]  # fixtures
 
 PASSWORDS = ("seven purple words in a row", "eight yellow words in a row")
 NAME, GUARDIAN, PIN, DIGITS = "Xantippe Quillfeather", "Olof Quillfeather", "493817", "8264"
@@ -50,14 +79,14 @@ def written() -> Iterator[io.StringIO]:
     handler = logging.StreamHandler(text)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
     root, quiet = logging.getLogger(), logging.getLogger("sqlalchemy")
-    before = root.level
+    before = root.level, quiet.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     quiet.setLevel(logging.INFO)
     yield text
     root.removeHandler(handler)
-    root.setLevel(before)
-    quiet.setLevel(logging.NOTSET)
+    root.setLevel(before[0])
+    quiet.setLevel(before[1])
 
 
 class Day:
@@ -203,6 +232,139 @@ def test_a_day_leaves_no_secret_and_no_name_in_the_logs(
     assert "broken for the test" in text
     assert all(len(secret) >= 6 for secret in day.secrets.values())
     assert [name for name, secret in day.secrets.items() if secret in text] == []
+
+
+# The gate's program, which has secrets of its own.
+
+DOOR_SECRET = "a secret of a door 5Yq"
+DRIVERS = {
+    "bearer": {"driver": "http", "auth": "bearer"},
+    "hmac": {"driver": "http", "auth": "hmac"},
+    "mqtt": {"driver": "mqtt", "topic": "door", "username": "south-1"},
+}
+
+
+def gates_secrets(identity: GateIdentity) -> dict[str, str]:
+    """What is kept at a gate and told to nobody's log."""
+    keys = {"signing key": identity.signing_key, "box key": identity.box_key}
+    raw = {
+        name: key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        for name, key in keys.items()
+    }
+    template = np.eye(1, 128, dtype="<f4").tobytes()
+    signed = hmac.new(DOOR_SECRET.encode(), b"", "sha256").hexdigest()
+    return {
+        **{name: base64url(value) for name, value in raw.items()},
+        **{f"{name} in hex": value.hex() for name, value in raw.items()},
+        "template": base64.b64encode(template)[:40].decode(),
+        "door's secret": DOOR_SECRET,
+        "door's signature": signed,
+        "account": "a" * 32,
+        "digits": "'4711'",
+        "tokens": "Bearer ",
+        "what is signed begins so": "eyJ",
+    }
+
+
+@pytest.mark.parametrize("door", DRIVERS)
+def test_a_gates_program_leaves_no_secret_and_no_account_in_its_logs(
+    identity: GateIdentity, engine: DlibEngine, written: io.StringIO, serving: Serving, door: str
+) -> None:
+    identity.door_secret_path.write_text(DOOR_SECRET, encoding="utf-8")
+    identity.door_secret_path.chmod(0o600)
+    refuses = serving(lambda: iter([b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"])).url
+    at = "broker" if door == "mqtt" else "url"
+    given: dict[str, Any] = {**DRIVERS[door], at: refuses.replace("http", door, 1)}
+    if door != "mqtt":
+        given[at] = refuses
+    settings = DoorSettings(**given)
+    file = identity.file.model_copy(update={"door": settings})
+    with gate(replace(identity, file=file), engine) as made:
+        serve(sealed(identity, 1))
+        refresh(made)
+        only_recognised = made._knowledge.matcher
+        assert only_recognised is not None
+        for medium in ("pass", "face+pass"):
+            assert isinstance(shown(made._knowledge, medium), Open)
+        factor = PassAndDigits(lambda: made._knowledge.claims, lambda: datetime.now(UTC))
+        factor.decide(PresentedDigits("4711"), SEEN)
+        wait_for(lambda: "not answered yet" not in made.loop._door.fault)
+        with pytest.raises(DoorError):
+            made.loop._door.open("a" * 32)
+        outbox = Outbox(identity.outbox_path)
+        outbox.append(make_tap, identity.signing_key)
+        for status, body in ((500, b"<html>"), (200, b"{}"), (401, b"{}"), (302, b"")):
+            says(status, body)
+            refresh(made)
+            with contextlib.suppress(FacefareError):
+                made._deliver_once()
+        for broken in (b"nonsense", sealed(identity, 2)[:-9], sealed(identity, 3, "onnx:other")):
+            serve(broken)
+            refresh(made)
+        try:
+            raise RuntimeError("a mistake of ours")
+        except RuntimeError:
+            logging.getLogger("gate").exception("the gate goes on")
+    text = written.getvalue()
+    assert "httpcore" in text and "a mistake of ours" in text  # it was loud
+    assert "door" in text
+    assert [name for name, secret in gates_secrets(identity).items() if secret in text] == []
+
+
+# Other people's keys that stand in settings.
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://facefare:pw-77-of-db@127.0.0.1:1/fares",
+        "postgresql://facefare@127.0.0.1:1/fares?password=pw-77-of-db",
+        "postgresql://facefare:pw-77-of-db@127.0.0.1:no-port/fares",
+        "postgresql://facefare:pw-77-of-db@127.0.0.1/fares?no_such_option=1",
+        "postgres://facefare:pw-77-of-db@127.0.0.1:1/fares",
+    ],
+)
+def test_the_databases_password_is_in_no_message_and_no_log(
+    tmp_path: Path, written: io.StringIO, url: str
+) -> None:
+    data = DataDirectory(tmp_path / "data")
+    make_data(data, "Test Transit", "fares.example/test")
+    settings = data.settings_file.read_text(encoding="utf-8")
+    data.settings_file.write_text(f'fares_url = "{url}"\n{settings}', encoding="utf-8")
+    with pytest.raises(FacefareError) as caught:
+        create_app(data)
+    logging.getLogger("facefare").exception("cannot start", exc_info=caught.value)
+    assert "cannot start" in written.getvalue()
+    assert "pw-77-of-db" not in f"{caught.value} {written.getvalue()}"
+
+
+def test_a_processors_keys_are_in_no_message_and_no_log(
+    tmp_path: Path, written: io.StringIO, serving: Serving
+) -> None:
+    keys = {"secret key": "sk_test_4eC39HqLyjWD", "webhook secret": "whsec_9f2K0aQ7"}
+    town = make_town(tmp_path / "data")
+    file, said = town.data.keys / "stripe.toml", []
+    refusal = b'{"error": {"type": "invalid_request_error", "message": "Invalid API Key"}}'
+    head = b"HTTP/1.1 401 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    url = serving(lambda: iter([head % len(refusal) + refusal])).url
+    good = 'secret_key = "{secret key}"\nwebhook_secret = "{webhook secret}"\n'.format(**keys)
+    for text in (good.replace("sk_", "pk_"), f"{good}more = 1\n", f"{good}broken", f"{good}{good}"):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(FacefareError) as caught:
+            open_processor(town.data)
+        logging.getLogger("facefare").exception("cannot start", exc_info=caught.value)
+        said.append(str(caught.value))
+    file.write_text(f'{good}address = "{url}"\n', encoding="utf-8")
+    processor, account = open_processor(town.data), town.account()
+    assert processor is not None
+    keep_card(town.ledger, account, processor.name, Card("cus_1", "pm_1", "visa", "4242", 12, 2099))
+    top_up_by_card(town.ledger, account, Money(1000, "CNY"), str(uuid4()))
+    Cashier(town.ledger, processor)._work()
+    with pytest.raises(WebhookRefused) as refused:
+        processor.read_event(b"{}", "t=1,v1=00", datetime.now(UTC))
+    text = " ".join([*said, str(refused.value), written.getvalue()])
+    assert "stripe takes no orders" in text and url.rpartition(":")[2] in text  # it was loud
+    assert [name for name, key in keys.items() if key.partition("_")[2] in text] == []
 
 
 def test_a_secret_that_is_logged_is_seen(written: io.StringIO) -> None:
