@@ -10,18 +10,12 @@
   libsodium, which takes two thirds of that time.)
 * ``pg_vs_tpcb``: two workers on PostgreSQL until every tap has its number, beside pgbench's
   built-in TPC-B-like transaction on the same server.
-* ``append_growth``: an entry appended to a large log beside one appended to 1,000 entries.
-  FACEFARE_BENCH_ENTRIES sets the large size (a million takes some minutes). What grows is
-  the index by account: in a large log each rider's entries end in a page of their own, so a
-  batch writes as many pages as it has riders, and never more however long the log becomes.
 
 Sides alternate in each round; rates are medians over the rounds.
 """
 
 from __future__ import annotations
 
-import os
-import random
 import re
 import tempfile
 import time
@@ -33,16 +27,10 @@ from statistics import median
 from typing import Any
 
 from rich.progress import Progress
-from uuid6 import uuid7
 
 from bench.city import Authority, Work, charge_all, in_parallel, running, signed_only
 from bench.figures import Figure, answer, figure
 from bench.postgres import Postgres, PostgresMissing
-from ledger.entries import Draft
-from ledger.postings import RIDER, transfer
-from ledger.store import LogWriter
-from models.database import writing
-from models.money import Money
 
 ROUNDS = 5
 BATCHES = 2
@@ -51,11 +39,6 @@ TAPS = 512
 SINGLES = 240
 CLIENTS = 8
 WORKERS = 2
-GROWTH_FROM = 1_000
-GROWTH_TO = int(os.environ.get("FACEFARE_BENCH_ENTRIES", "100000"))
-_FILL = 5_000
-_APPENDED = 128
-_TURNS = 24
 _PGBENCH_SCALE = 10
 _PGBENCH_S = 2
 
@@ -67,8 +50,8 @@ Tick = Callable[[], None]
 
 
 def run(seed: int, data_dir: object = None, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure all four. ``data_dir`` is not used: gates and riders are made from ``seed``."""
-    task = progress.add_task("charge", total=2 * ROUNDS + 1) if progress else None
+    """Measure all three. ``data_dir`` is not used: gates and riders are made from ``seed``."""
+    task = progress.add_task("charge", total=2 * ROUNDS) if progress else None
 
     def tick() -> None:
         if progress and task is not None:
@@ -77,8 +60,6 @@ def run(seed: int, data_dir: object = None, progress: Progress | None = None) ->
     with tempfile.TemporaryDirectory(prefix="facefare-bench-") as folder:
         figures = _sqlite(Path(folder) / "sqlite", seed, tick)
         figures.append(_postgres(Path(folder) / "postgres", seed, tick))
-        figures.append(_growth(Path(folder) / "growth", seed))
-        tick()
     return answer("charge", seed, figures)
 
 
@@ -177,39 +158,3 @@ def _tpcb(server: Postgres, clients: int) -> float:
     found = re.search(r"tps = ([0-9.]+) \(without", printed)
     assert found is not None, printed
     return float(found[1])
-
-
-def _growth(folder: Path, seed: int) -> Figure:
-    """Append to a small and a large log in turn, so that both meet the same disk and load."""
-    with (
-        closing(Authority(folder / "small", seed)) as few,
-        closing(Authority(folder / "large", seed)) as many,
-    ):
-        _append(few, GROWTH_FROM, seed)
-        for part in range(GROWTH_TO // _FILL):
-            _append(many, _FILL, seed + part)
-        small, large = [], []
-        for turn in range(_TURNS):
-            small.append(_append(few, _APPENDED, turn))
-            large.append(_append(many, _APPENDED, turn))
-    ratio = round(median(large) / median(small), 3)
-    return figure("append_growth", ratio, "×", 1.2, f"an entry appended to a log of {GROWTH_FROM}",
-                  small_us=round(median(small) * 1e6, 1), large_us=round(median(large) * 1e6, 1),
-                  entries=GROWTH_TO)  # fmt: skip
-
-
-def _append(authority: Authority, count: int, seed: int) -> float:
-    """Append ``count`` rides in one transaction; seconds for each, with the commit."""
-    rng, now, two = random.Random(seed), authority.ledger.clock(), Money(200, "CNY")
-    started = time.perf_counter()
-    with writing(authority.ledger.engine) as session:
-        writer = LogWriter(session, now)
-        for _ in range(count):
-            writer.append(
-                Draft("ride", str(uuid7()), now, two,
-                      transfer(two, debit=RIDER, credit="income:fares:metro"),
-                      {"gate": "bench-1", "rule": {"code": "flat", "words": "Flat fare."}},
-                      rng.choice(authority.accounts), b"k" * 32)
-            )  # fmt: skip
-        writer.save()
-    return (time.perf_counter() - started) / count

@@ -3,8 +3,8 @@
 The ledger gets real entries: rides of random riders, card top-ups, refunds and chargebacks
 as ``ledger.processors`` books them, and bags of cash as a clerk sends them to the bank. Beside
 it stand the files the others would send: Stripe's balance and payout reports and a camt.053
-bank statement. Faults go into the files only, and ``planted`` says what must be found: the
-kind and the thing it is about.
+bank statement. Faults go into the files, and into the gates' chains of taps; ``planted`` says
+what must be found: the kind and the thing it is about.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ledger.rollups import PSP_CLEARING
 from ledger.store import LogWriter
 from models.database import writing
 from models.money import Money
+from models.tables.ledger import TapRow
 
 DAY = "2026-11-16"
 RUN_DAY = "2026-11-25"
@@ -107,6 +108,7 @@ def make_day(
     _report_items(made)
     if faults:
         _plant_in_items(made)
+        _plant_taps(ledger, made)
     _pay_out(made, faults)
     return made
 
@@ -229,6 +231,24 @@ def _lose_ids(made: FinanceDay) -> None:
     for item in made.items:
         if item.own_id in made.unusual:
             item.own_id = ""
+
+
+def _plant_taps(ledger: Ledger, made: FinanceDay) -> None:
+    """A gate of which one tap is missing, and a tap of a gate's copy, so many times each."""
+    rows = []
+    for number in range(PLANTED_EACH):
+        for gate, seq, state, outcome in (
+            (f"gapped-{number}", 2, "gap", "refused"),
+            (f"copied-{number}", 1, "fork", "quarantined"),
+        ):
+            tap_id = made.uuid()
+            rows.append(TapRow(tap_id=tap_id, signed=None, hash=tap_id, prev="", gate=gate,
+                               gate_seq=seq, chain=state, outcome=outcome, answer="{}",
+                               received_at=NOON))  # fmt: skip
+        made.plant("tap_gap", f"gapped-{number} 1")
+        made.plant("tap_fork", rows[-1].tap_id)
+    with writing(ledger.engine) as session:
+        session.add_all(rows)
 
 
 def _plant_changes(

@@ -47,8 +47,9 @@ class AccountShown:
 class Movement:
     """One entry of the account. ``words`` are those of its rules, as they are in the log.
 
-    ``change`` is what it did to the balance. ``given_back`` and ``dispute`` are a ride's:
-    refunds so far, and "", "open", "upheld", "rejected" or "asked".
+    ``change`` is what it did to the balance. ``charge``, ``given_back`` and ``dispute`` are a
+    fare's, whether its ride or the closing of its day charged it: what it charged (None of
+    anything else), refunds so far, and "", "open", "upheld", "rejected" or "asked".
     """
 
     entry_id: str
@@ -63,7 +64,13 @@ class Movement:
     change: Money
     words: str
     given_back: Money
+    charge: Money | None = None
     dispute: str = ""
+
+    @property
+    def refundable(self) -> bool:
+        """Can some of it still be given back?"""
+        return self.charge is not None and self.charge.minor > self.given_back.minor
 
 
 @dataclass(frozen=True, slots=True)

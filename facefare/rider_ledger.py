@@ -31,7 +31,7 @@ from ledger.accounts import find_account, key_name
 from ledger.adjustments import DISPUTE
 from ledger.console.words import label, reason
 from ledger.entries import commitment, decode
-from ledger.given_back import given_back
+from ledger.given_back import FARES, charge_of, given_back
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
 from ledger.postings import RIDER
@@ -137,6 +137,7 @@ def _movement(ledger: Ledger, session: Session, row: EntryRow) -> Movement:
     rule = value.get("rule", {"code": "", "words": ""})
     change = -sum(p["minor"] for p in value["postings"] if p["account"] == RIDER)
     station = row.station or ""
+    charge = _charge(row)
     return Movement(
         entry_id=row.entry_id,
         seq=row.seq,
@@ -149,8 +150,9 @@ def _movement(ledger: Ledger, session: Session, row: EntryRow) -> Movement:
         amount=Money(row.amount_minor, row.currency),
         change=Money(change, row.currency),
         words=_said(rule["code"], rule["words"]),
-        given_back=Money(_given_back(session, row), row.currency),
-        dispute=_dispute_state(session, row.entry_id) if row.kind == "ride" else "",
+        given_back=Money(given_back(session, row.entry_id) if charge else 0, row.currency),
+        charge=charge,
+        dispute=_dispute_state(session, row.entry_id) if charge else "",
     )
 
 
@@ -159,8 +161,12 @@ def _said(code: str, words: str) -> str:
     return say(reason(code, words), str(get_locale() or "en"))
 
 
-def _given_back(session: Session, row: EntryRow) -> int:
-    return given_back(session, row.entry_id) if row.kind == "ride" else 0
+def _charge(row: EntryRow) -> Money | None:
+    """What the entry charged, if it is a fare's; an adjustment may have given back instead."""
+    if row.kind not in FARES:
+        return None
+    charge = Money(charge_of(row), row.currency)
+    return charge if row.kind == "ride" or charge.minor else None
 
 
 def _dispute_id(ride_id: str) -> str:
@@ -195,9 +201,10 @@ def _dispute(ledger: Ledger, account_id: str, ride_id: str, why: str) -> str:
         raise NotNow(_("Choose what is wrong with the ride."))
     with reading(ledger.engine) as session:
         row = _mine(session, account_id, ride_id)
-        if row.kind != "ride":
+        charge = _charge(row)
+        if charge is None:
             raise NotThere(_("There is no such ride."))
-        left = row.amount_minor - _given_back(session, row)
+        left = charge.minor - given_back(session, ride_id)
         known = _dispute_state(session, ride_id)
         if not known and _open_disputes(session, account_id) >= DISPUTES_OPEN_MAX:
             raise NotNow(_("Several of your disputes are being looked into; ask at the desk."))

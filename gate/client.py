@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from gate.errors import GateRevoked, ServerRefused, ServerUnreachable
 from gate.words import is_code
+from models.bounded import Bound, ask
 from models.wire.tap import Direction
 from models.wire.tokens import GateUnknown, Request, issue_gate_token
 
@@ -25,6 +26,8 @@ NEWS_PAUSE_S = 15.0
 
 RETRY_AFTER_S_MAX = 60.0
 TAPS_PER_REQUEST_MAX = 512
+_BOUND = Bound(bytes_max=128 * 1024 * 1024, seconds_max=600.0)
+"""More than the largest gallery over the slowest line."""
 
 
 def _utc_now() -> datetime:
@@ -145,12 +148,14 @@ class Client:
         token = issue_gate_token(self._key, self._gate, audience, request, self._clock())
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         try:
-            return self._http.request(
+            return ask(
+                self._http,
                 request.method,
                 request.path,
                 content=request.body,
                 headers=headers,
-                timeout=timeout_s,
+                bound=_BOUND,
+                timeout_s=timeout_s,
             )
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"the server does not answer: {error}") from error
@@ -206,12 +211,18 @@ def _asked_pause_s(response: httpx.Response) -> float:
 
 def provision(server: str, code: str, public_key: str, box_key: str) -> Provisioned:
     """Spend a one-time code; return the gate's name, station, direction and the server's keys."""
+    asked = {"code": code, "public_key": public_key, "box_key": box_key}
     try:
-        response = httpx.post(
-            f"{server.rstrip('/')}/api/v1/gates/provision",
-            json={"code": code, "public_key": public_key, "box_key": box_key},
-            timeout=TIMEOUT_S,
-        )
+        with httpx.Client() as client:
+            response = ask(
+                client,
+                "POST",
+                f"{server.rstrip('/')}/api/v1/gates/provision",
+                content=json.dumps(asked).encode(),
+                headers={"Content-Type": "application/json"},
+                bound=_BOUND,
+                timeout_s=TIMEOUT_S,
+            )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerUnreachable(
             f"the server at {server} does not answer ({error}); check the address"

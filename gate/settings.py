@@ -65,12 +65,12 @@ class DoorSettings(Section):
     @field_validator("broker")
     @classmethod
     def _broker_is_safe(cls, value: str | None) -> str | None:
-        return value and safe_address(value, clear="mqtt", sealed="mqtts")
+        return None if value is None else safe_address(value, clear="mqtt", sealed="mqtts")
 
     @field_validator("url")
     @classmethod
     def _url_is_safe(cls, value: str | None) -> str | None:
-        return value and safe_address(value, clear="http", sealed="https")
+        return None if value is None else safe_address(value, clear="http", sealed="https")
 
     @model_validator(mode="after")
     def _driver_has_what_it_needs(self) -> DoorSettings:

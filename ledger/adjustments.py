@@ -31,7 +31,7 @@ from sqlmodel import Session, col
 
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
-from ledger.given_back import check_given_back, income_of
+from ledger.given_back import check_given_back, find_fare, income_of
 from ledger.giving import Credit, checked_reason, find_ride, give
 from ledger.ledger import Ledger
 from ledger.limits import NO_LIMIT, Limit
@@ -134,13 +134,10 @@ def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str
     with writing(ledger.engine) as session:
         now = ledger.clock()
         writer = LogWriter(session, now)
-        credit = _entry(session, credit_id, "refund", "dispute credit")
-        if credit.rule != DISPUTE:
-            raise EntryRefused(f"there is no dispute credit with the id {credit_id!r}")
+        credit = _credit(session, credit_id)
         amount, account_id = Money(credit.amount_minor, credit.currency), credit.account_id
         if upheld:
-            ride = _entry(session, credit.corrects or "", "ride", "ride")
-            bears, account_id = income_of(session, ride), None
+            bears, account_id = income_of(find_fare(session, credit.corrects or "")), None
         else:
             bears = UNCLAIMED if account_id is None else RIDER
         draft = Draft(
@@ -158,9 +155,9 @@ def settle_dispute(ledger: Ledger, credit_id: str, *, upheld: bool, made_by: str
         return recorded_before(session, draft) or record(writer, draft)
 
 
-def _entry(session: Session, entry_id: str, kind: str, words: str) -> EntryRow:
-    query = select(EntryRow).where(col(EntryRow.entry_id) == entry_id)
+def _credit(session: Session, credit_id: str) -> EntryRow:
+    query = select(EntryRow).where(col(EntryRow.entry_id) == credit_id)
     row: EntryRow | None = session.execute(query).scalar()
-    if row is None or row.kind != kind:
-        raise EntryRefused(f"there is no {words} with the id {entry_id!r}")
+    if row is None or row.kind != "refund" or row.rule != DISPUTE:
+        raise EntryRefused(f"there is no dispute credit with the id {credit_id!r}")
     return row

@@ -24,12 +24,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.answers import ChainState, accepted_text
+from ledger.beside import charge_of
 from ledger.entries import encode
 from ledger.postings import RIDER
 
 OWN = ("id", "occurred_at", "prev", "recorded_at", "rider", "seq", "tap")
 """The members that are a ride's own, as canonical JSON orders them."""
 
+_CHAINS: tuple[ChainState, ...] = ("ok", "gap")  # a charged fork is read with care
 _FORMS_MAX = 4096
 _BLANK = "\x00"
 _WRITTEN_BLANK = '"\\u0000"'
@@ -43,6 +46,7 @@ class Form:
     tap_head: str
     tap_tail: str
     gate: str
+    answers: Mapping[str, str]
     lines: tuple[tuple[int, str, int, str, bool], ...]
 
 
@@ -92,6 +96,7 @@ def _form(value: Mapping[str, Any]) -> Form | None:
         tap_tail=f'}},"gate":{said["gate"]},"medium":{said["medium"]},"prev":"%s","seq":%s,'
         f'"station":{said["station"]},"tap_id":"%s","v":1}}',
         gate=value["gate"],
+        answers={chain: accepted_text(chain, charge_of(value)) for chain in _CHAINS},
         lines=tuple(
             (number, p["account"], p["minor"], p["currency"], p["account"] == RIDER)
             for number, p in enumerate(value["postings"])
@@ -144,9 +149,9 @@ def fits_tap(form: Form, entry: tuple[Any, ...], tap: tuple[Any, ...]) -> bool:
     ``entry`` is (id, occurred_at, tap hash, account); ``tap`` is a row of ``stretch.TAP``.
     """
     entry_id, occurred_at, tap_hash, account = entry
-    _, tap_id, signed, digest, prev, gate, gate_seq, outcome, owner = tap
-    if (tap_id, digest, gate, outcome, owner) != (
-        entry_id, tap_hash, form.gate, "accepted", account,
+    _, tap_id, signed, digest, prev, gate, gate_seq, outcome, owner, chain, answer = tap
+    if (tap_id, digest, gate, outcome, owner, answer) != (
+        entry_id, tap_hash, form.gate, "accepted", account, form.answers.get(chain),
     ):  # fmt: skip
         return False
     if signed is None:

@@ -16,7 +16,7 @@ sending the tap again tells it. Either way the answer is given after the commit.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -131,8 +131,13 @@ def keep_answer(answer: Answer) -> str:
 
 @lru_cache(maxsize=1024)  # most rides of a day are charged one of a few amounts
 def _keep_accepted(charge: Charge, chain: ChainState) -> str:
-    value = answer_json(Accepted("", None, charge, chain))
-    return json.dumps({n: value[n] for n in ("status", "chain", "charge")}, ensure_ascii=False)
+    return accepted_text(chain, answer_json(Accepted("", None, charge, chain))["charge"])
+
+
+def accepted_text(chain: ChainState, charge: Mapping[str, Any]) -> str:
+    """What ``keep_answer`` writes of an accepted tap whose charge travels as ``charge``."""
+    value = {"status": "accepted", "chain": chain, "charge": charge}
+    return json.dumps(value, ensure_ascii=False)
 
 
 def replay_answer(kept: str, tap_id: str, entry: int | None) -> Answer:

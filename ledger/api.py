@@ -11,23 +11,14 @@ GET  /health/ledger      200 while every entry older than ten seconds is signed 
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
-from functools import partial
-from threading import Lock
 from typing import Any
 
 from flask import Blueprint, Response, abort, request
 
-from ledger.answers import Answer, answers_json
+from ledger.answers import answers_json
 from ledger.arrivals import SIGNED_TAP_CHARS_MAX
-from ledger.charge import (
-    TAPS_MAX,
-    TAPS_TOGETHER_MAX,
-    Batch,
-    BatchRefused,
-    charge_batches,
-    read_batch,
-)
+from ledger.backlogs import Backlogs
+from ledger.charge import TAPS_MAX, BatchRefused
 from ledger.checkpoints import health
 from ledger.kept import CheckpointFile
 from ledger.ledger import Ledger
@@ -39,7 +30,6 @@ from ledger.witnessing import standings as witness_standings
 from models.access.gates import GateRegister
 from models.access.web import authenticate_gate, require_role
 from models.log.tiles import TileRefused, parse_tile
-from models.together import Together
 from models.wire.times import format_utc
 
 AUDIENCE = "ledger"
@@ -50,20 +40,14 @@ def gate_api(ledger: Ledger, register: GateRegister) -> Blueprint:
     """What gates call, each request with a token of its own."""
     blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
     feed = StandingsFeed(ledger)
-    one_backlog = Lock()
-    charge: Together[Batch, list[Answer]] = Together(
-        partial(charge_batches, ledger), TAPS_TOGETHER_MAX, lambda batch: len(batch.arrivals)
-    )
+    backlogs = Backlogs(ledger)
 
     @blueprint.post("/taps")
     def taps() -> Response:
         """Charge one tap or a batch, each exactly once."""
         request.max_content_length = _BODY_BYTES_MAX
         gate = authenticate_gate(register, AUDIENCE)
-        signed = _signed_taps(request.get_data())
-        # Two backlogs in one process would only take the interpreter from each other, tap by tap.
-        with one_backlog if len(signed) > TAPS_TOGETHER_MAX else nullcontext():
-            answers = charge(read_batch(ledger, gate.name, signed, lambda _name: gate))
+        answers = backlogs.charge(gate, _signed_taps(request.get_data()))
         return Response(answers_json(answers), content_type="application/json")
 
     @blueprint.get("/standings")
@@ -120,10 +104,12 @@ def public(ledger: Ledger) -> Blueprint:
 
     @blueprint.get("/health/ledger")
     def ledger_health() -> tuple[dict[str, Any], int]:
-        """How far the signed checkpoint is behind the log, and how far the witnesses are."""
-        found = health(ledger)
+        """Whether the log is signed in time, and whether every witness has seen the same one."""
+        found, witnesses = health(ledger), witness_standings(ledger)
+        contradicted = any(witness.contradicts for witness in witnesses)
         answer = HealthAnswer(
-            status="ok" if found.ok else "late",
+            status="contradicted" if contradicted else "ok" if found.ok else "late",
+            problem=found.problem,
             entries=found.entries,
             checkpoint_size=found.checkpoint_size,
             unsigned_for_s=found.unsigned_for_s,
@@ -135,10 +121,10 @@ def public(ledger: Ledger) -> Blueprint:
                     at=None if witness.at is None else format_utc(witness.at),
                     trouble=witness.trouble,
                 )
-                for witness in witness_standings(ledger)
+                for witness in witnesses
             ],
         )
-        return answer.model_dump(), 200 if found.ok else 503
+        return answer.model_dump(), 200 if answer.status == "ok" else 503
 
     return blueprint
 

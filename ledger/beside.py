@@ -98,6 +98,33 @@ def check_tap(seq: int, entry: Row, value: Row, tap: Row | None) -> None:
             raise LogBroken(seq, f"its tap says {name} {signed[name]!r}, not {recorded!r}")
 
 
+def charge_of(value: Row) -> dict[str, Any]:
+    """What the answer to a tap says that its ride cost, if it changed no other ride's fare."""
+    rule = value["rule"]
+    return {"amount": value["amount"], "rule": rule["code"], "words": rule["words"]}
+
+
+def check_answer(seq: int, value: Row, tap: Row) -> int:
+    """Compare the answer kept beside the tap of ride ``seq`` with what the ride's bytes say.
+
+    Returns by how much more the answer says that fares rose: so much must the tap's
+    adjustments come to.
+    """
+    answer = json.loads(tap["answer"])
+    minor = answer["charge"]["amount"]["minor"]
+    charge = charge_of(value)
+    charge["amount"] = {**charge["amount"], "minor": minor}
+    said = {"status": "accepted", "chain": tap["chain"], "charge": charge}
+    if type(minor) is not int or tap["chain"] not in ("ok", "gap", "fork") or answer != said:
+        raise LogBroken(seq, f"the answer kept beside its tap is {answer}, its bytes say {said}")
+    return minor - int(value["amount"]["minor"])
+
+
+def adjustment_of(value: Row) -> int:
+    """How much more a rider paid by a fare adjustment; negative where money came back."""
+    return sum(p["minor"] for p in value["postings"] if p["account"] == RIDER)
+
+
 def _payload(signed: str) -> dict[str, Any]:
     encoded = signed.split(".")[1]
     value = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.alike import Committer
-from ledger.beside import Line, LogBroken, Row, check_columns, check_postings, check_tap
+from ledger.beside import (
+    Line,
+    LogBroken,
+    Row,
+    adjustment_of,
+    check_answer,
+    check_columns,
+    check_postings,
+    check_tap,
+)
 from ledger.entries import EntryUnreadable, decode, searchable
 from models.log.tree import leaf_hash
 from models.vault import Vault
@@ -23,6 +32,7 @@ OWN_COLUMNS = (
 )  # fmt: skip
 TAP = (
     "entry_seq", "tap_id", "signed", "hash", "prev", "gate", "gate_seq", "outcome", "account_id",
+    "chain", "answer",
 )  # fmt: skip
 
 
@@ -37,18 +47,21 @@ class Place:
 class Careful:
     """Reads entries whose ``columns`` are given, and counts what it meets.
 
-    ``riders`` are the keys learnt so far, by account.
+    ``beyond`` sums up, by tap, what its answer says besides the ride's own amount, less its
+    adjustments. ``riders`` are the keys learnt so far, by account.
     """
 
     def __init__(
         self,
         columns: tuple[str, ...],
         counts: Counter[str],
+        beyond: Counter[str],
         vault: Vault | None,
         rider_key: str,
         staff_key: str,
     ) -> None:
         self._columns, self._counts, self._vault = columns, counts, vault
+        self._beyond = beyond
         self._rider_key, self._staff_key = rider_key, staff_key
         self.riders: dict[str | None, Committer] = {}
         self._staff: dict[str, Committer | None] = {}
@@ -82,9 +95,17 @@ class Careful:
         check_postings(seq, entry, value, lines)
         self._check_commitment(seq, value, "rider", entry["account_id"])
         self._check_commitment(seq, value, "by", entry["made_by"])
-        check_tap(seq, entry, value, None if tap is None else dict(zip(TAP, tap, strict=True)))
+        claim = None if tap is None else dict(zip(TAP, tap, strict=True))
+        check_tap(seq, entry, value, claim)
+        self._compare_answer(seq, value, claim)
         self._counts["unlinked"] += value["unlinked"] if value["kind"] == "close" else 0
         return value
+
+    def _compare_answer(self, seq: int, value: Row, tap: Row | None) -> None:
+        if tap is not None and (more := check_answer(seq, value, tap)):
+            self._beyond[value["id"]] += more
+        if value["kind"] == "fare_adjustment":
+            self._beyond[value["cause"]] -= adjustment_of(value)
 
     def _check_commitment(self, seq: int, value: Row, member: str, whose: str | None) -> None:
         committed = value.get(member)

@@ -1,9 +1,10 @@
 """A gate's chain of taps: is this tap the next one, or is one missing, or are there two?
 
     ok     its neighbours are known and each names the one before
-    gap    the tap before it never came: charged, and shown until the missing one arrives
+    gap    the tap before it never came: charged, and a difference until the missing one arrives
     fork   it contradicts a tap that is here already: the gate's record was changed or
-           copied. It is kept and not charged; a person must look
+           copied. It is kept and not charged, and a difference until two persons charge it
+           or one leaves it so
 
 Pure: the neighbours are handed in.
 """

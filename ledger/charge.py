@@ -93,8 +93,7 @@ def read_batch(ledger: Ledger, gate: str, signed_taps: Sequence[str], find_gate:
 
     Raises ``BatchRefused`` for no taps or more than 512.
     """
-    if not 1 <= len(signed_taps) <= TAPS_MAX:
-        raise BatchRefused(f"send 1 to {TAPS_MAX} taps at a time, not {len(signed_taps)}")
+    refuse_wrong_size(signed_taps)
     registered = find_gate(gate)
     received_at = parse_utc(format_utc(ledger.clock()))
     arrivals = [read_tap(signed, gate, registered, received_at) for signed in signed_taps]
@@ -102,6 +101,12 @@ def read_batch(ledger: Ledger, gate: str, signed_taps: Sequence[str], find_gate:
     keys = account_keys(ledger.vault, {arrival.tap.account for arrival in taps})
     foreseen = foresee(ledger, taps, keys, received_at)
     return Batch(gate, received_at, arrivals, keys, foreseen)
+
+
+def refuse_wrong_size(signed_taps: Sequence[str]) -> None:
+    """Raise ``BatchRefused`` for no taps or more than 512."""
+    if not 1 <= len(signed_taps) <= TAPS_MAX:
+        raise BatchRefused(f"send 1 to {TAPS_MAX} taps at a time, not {len(signed_taps)}")
 
 
 def _taps(arrivals: Sequence[ReadTap | Unreadable]) -> list[ReadTap]:

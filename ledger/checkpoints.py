@@ -5,11 +5,17 @@ tree is compared with it: a log that became shorter, or whose old part changed (
 backup, an edited row), is not signed any more, and everyone who holds an older checkpoint
 can see why. Entries newer than the kept checkpoint are hashed again from their bytes, so a
 signature never covers a hash column alone.
+
+DATA/log/signed-at   an empty file, dated when publishing last came to a good end
+
+An idle log looks signed whether or not anybody still signs; only this moment, which is
+renewed where there is nothing new to sign as well, tells a signer that is gone.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import suppress
@@ -19,7 +25,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
 from ledger.election import SIGNER, election, holder
@@ -28,13 +33,16 @@ from ledger.ledger import Ledger
 from ledger.nodes import TreeIncomplete, frontier_at
 from ledger.sequencer import Sequencer
 from models.database import reading
-from models.errors import FacefareError
+from models.errors import sentence
 from models.log.notes import Checkpoint, NoteRefused, check_checkpoint, sign_checkpoint
 from models.log.tree import Frontier, leaf_hash
 from models.tables.ledger import EntryRow, InboxRow
 
 INTERVAL_S_MAX = 5.0
 LATE_S = 2 * INTERVAL_S_MAX
+SILENT_S = 3 * INTERVAL_S_MAX
+"""Nobody signs any more where nobody published, not even nothing new, for so long."""
+
 ENTRIES_MAX = 256
 _TICK_S = 0.25
 _READ_AT_ONCE = 1000
@@ -59,6 +67,12 @@ def publish(ledger: Ledger) -> Checkpoint:
     Raises ``CheckpointRefused`` where the log is smaller than, or inconsistent with, the
     kept checkpoint, and ``CheckpointMoved`` where another program was faster.
     """
+    new = _publish(ledger)
+    _note_the_moment(ledger)
+    return new
+
+
+def _publish(ledger: Ledger) -> Checkpoint:
     origin = ledger.settings.origin
     old, note = kept_checkpoint(ledger.checkpoint_file, origin, ledger.log_key.public_key())
     with reading(ledger.engine) as session:
@@ -68,6 +82,16 @@ def publish(ledger: Ledger) -> Checkpoint:
     new = Checkpoint(origin, tree.size, tree.root())
     CheckpointFile(ledger.checkpoint_file).swap(note, sign_checkpoint(new, ledger.log_key))
     return new
+
+
+def _note_the_moment(ledger: Ledger) -> None:
+    path, now_s = _moment_file(ledger), ledger.clock().timestamp()
+    path.touch(mode=0o600)
+    os.utime(path, (now_s, now_s))
+
+
+def _moment_file(ledger: Ledger) -> Path:
+    return ledger.checkpoint_file.with_name("signed-at")
 
 
 def log_size(session: Session) -> int:
@@ -143,25 +167,40 @@ def health(ledger: Ledger) -> Health:
         size = log_size(session)
         unsigned = select(col(EntryRow.recorded_at)).where(col(EntryRow.seq) == kept.size)
         unnumbered = select(func.min(col(InboxRow.accepted_at)))
-        oldest = [
-            moment
-            for query in (unsigned, unnumbered)
-            if (moment := session.execute(query).scalar()) is not None
-        ]
-    waiting_s = (ledger.clock() - min(oldest)).total_seconds() if oldest else 0.0
+        moments = [session.execute(query).scalar() for query in (unsigned, unnumbered)]
+    now = ledger.clock()
+    unsigned_s, unnumbered_s = ((now - moment).total_seconds() if moment else 0.0
+                                for moment in moments)  # fmt: skip
+    # After the clock was set back, new entries still bear the newest one's time, so one from
+    # the future says nothing; what waits for its number bears the clock's own.
+    waited_s = round(max(unsigned_s, abs(unnumbered_s)), 3)
     signed_at = datetime.fromtimestamp(ledger.checkpoint_file.stat().st_mtime, UTC)
-    problem = ""
+    problem = _silence(ledger)
     if kept.size > size:
         problem = f"the checkpoint covers {kept.size} entries, but only {size} are here"
-    waited_s = round(max(0.0, waiting_s), 3)
     return Health(size, kept.size, signed_at, waited_s, problem, holder(ledger, SIGNER))
+
+
+def _silence(ledger: Ledger) -> str:
+    """That nobody signs any more, in words; empty where somebody does."""
+    try:
+        published_s = _moment_file(ledger).stat().st_mtime
+    except FileNotFoundError:
+        return "nobody has looked yet whether there is anything to sign; start the server"
+    silent_s = ledger.clock().timestamp() - published_s
+    if abs(silent_s) <= SILENT_S:
+        return ""
+    if silent_s < 0:
+        return f"nobody signs since the clock was set back by {-silent_s:.0f} s or more"
+    return f"nobody has looked for {silent_s:.0f} s whether there is anything to sign"
 
 
 class Publisher:
     """A thread that publishes within 5 seconds or 256 entries, whichever comes first.
 
     Every worker runs one, and of all of them one is elected. On PostgreSQL a sequencer runs
-    beside it: what is signed must have a number first.
+    beside it: what is signed must have a number first. Whatever goes wrong in a round, the
+    thread goes on: one that ended would leave its office to nobody as long as its process lives.
     """
 
     def __init__(self, ledger: Ledger, interval_s: float = INTERVAL_S_MAX - 1) -> None:
@@ -203,16 +242,16 @@ class Publisher:
     def _elected(self) -> bool:
         try:
             return self._election.won()
-        except OSError as error:
-            self._complain(str(error))
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            self._complain(error)
             return False
 
     def _size(self) -> int:
         try:
             with reading(self._ledger.engine) as session:
                 return log_size(session)
-        except SQLAlchemyError as error:
-            self._complain(str(error))
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            self._complain(error)
             return 0
 
     def _publish(self) -> None:
@@ -220,13 +259,14 @@ class Publisher:
             publish(self._ledger)
         except CheckpointMoved:
             pass  # the other program's checkpoint is as good as ours
-        except (FacefareError, SQLAlchemyError, OSError) as error:
-            self._complain(str(error))
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            self._complain(error)
         else:
             self._complaint = ""
 
-    def _complain(self, complaint: str) -> None:
+    def _complain(self, error: Exception) -> None:
         """Log a trouble once, not at every tick; the health page shows its consequence."""
+        complaint = sentence(error)
         if complaint != self._complaint:
             _log.error("no checkpoint published: %s", complaint)
             self._complaint = complaint

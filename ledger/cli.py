@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
@@ -16,11 +16,11 @@ from rich.progress import Progress
 from ledger.checkpoints import publish
 from ledger.closing import close_days
 from ledger.exports.cli import export_command
-from ledger.kept import CheckpointFile
+from ledger.kept import CheckpointFile, CheckpointRefused
 from ledger.ledger import Ledger
 from ledger.proving import receipt
 from ledger.replaying import entry_lines, replay
-from ledger.timestamps import Stamp, check_stamps
+from ledger.timestamps import Stamp, check_stamps, kept_stamps
 from ledger.verified import keep_verified
 from ledger.verify import LogBroken, ShowProgress, VerifyReport, verify
 from models.options import data_option
@@ -49,17 +49,12 @@ def verify_command(data: Path, checkpoint_file: Path | None, as_json: bool) -> N
     """Hash every entry again and compare it with everything beside it."""
     opened = Ledger.open(DataDirectory(data))
     note = None if checkpoint_file is None else checkpoint_file.read_text(encoding="utf-8")
-    key = opened.log_key.public_key()
-    with _shown_progress() as progress:
-        try:
-            report = verify(
-                opened.engine, opened.settings.origin, key, note, opened.vault, progress
-            )
-        except LogBroken as broken:
-            keep_verified(opened, 0, str(broken))
-            raise
+    try:
+        report, stamps = _verify(opened, note)
+    except (LogBroken, CheckpointRefused) as broken:
+        keep_verified(opened, 0, str(broken))
+        raise
     keep_verified(opened, report.entries)
-    stamps = _check_stamps(opened)
     if as_json:
         shown = [{**asdict(stamp), "at": format_utc(stamp.at)} for stamp in stamps]
         click.echo(json.dumps({"verify": "ok", **asdict(report), "timestamps": shown}))
@@ -67,10 +62,20 @@ def verify_command(data: Path, checkpoint_file: Path | None, as_json: bool) -> N
         _print(report, stamps)
 
 
-def _check_stamps(opened: Ledger) -> list[Stamp]:
-    """The time-stamps that were kept; they can be checked once the log has been verified."""
-    settings = opened.settings.timestamp
-    return [] if settings is None else check_stamps(opened, settings)
+def _verify(opened: Ledger, note: str | None) -> tuple[VerifyReport, list[Stamp]]:
+    """Verify the log, and then the time-stamps that were kept, which are about a verified log."""
+    kept = CheckpointFile(opened.checkpoint_file).read()  # before the log, which goes on growing
+    key, origin = opened.log_key.public_key(), opened.settings.origin
+    with _shown_progress() as progress:
+        report = verify(opened.engine, origin, key, note, opened.vault, progress, kept=kept)
+    settings, unread = opened.settings.timestamp, kept_stamps(opened)
+    if settings is not None:
+        return report, check_stamps(opened, settings)
+    if unread:
+        gap = (f"when entries existed: the time-stamps that are kept ({len(unread)}) were not "
+               "checked, because the settings name no authority ([timestamp])")  # fmt: skip
+        report = replace(report, not_excluded=(*report.not_excluded, gap))
+    return report, []
 
 
 @contextmanager
@@ -86,6 +91,8 @@ def _print(report: VerifyReport, stamps: Sequence[Stamp]) -> None:
     click.echo(f"ok: {report.entries} entries, root {report.root}")
     if report.checkpoint_size is not None:
         click.echo(f"the first {report.checkpoint_size} are those of the checkpoint")
+    if report.kept_size is not None:
+        click.echo(f"the first {report.kept_size} are those of the checkpoint kept here")
     if stamps:
         newest = stamps[-1]
         click.echo(

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from ledger.accounts import account_keys
 from ledger.autotopup import ask_for_top_ups
+from ledger.erasure import forget_erased
 from ledger.fares.calendars import day_starts, service_day
 from ledger.histories import Riders
 from ledger.holds import expire_holds
@@ -30,7 +30,7 @@ from ledger.ledger import Ledger
 from ledger.pricing import settle_rider
 from ledger.sequencer import accept_into
 from models.database import reading, sharing, writing
-from models.errors import FacefareError
+from models.errors import sentence
 from models.tables.ledger import DayCloseRow, FareStateRow
 
 INTERVAL_S = 30.0
@@ -99,7 +99,10 @@ def _mark(ledger: Ledger) -> date:
 
 
 class Timer:
-    """The thread that does what is due: days closed, holds given back, top-ups asked for."""
+    """The thread that does what is due.
+
+    Days are closed, holds given back, top-ups asked for, and erased riders forgotten here too.
+    """
 
     def __init__(self, ledger: Ledger, interval_s: float = INTERVAL_S) -> None:
         self._ledger, self._interval_s = ledger, interval_s
@@ -118,7 +121,7 @@ class Timer:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
-            for work in (close_days, expire_holds, ask_for_top_ups):
+            for work in (close_days, expire_holds, ask_for_top_ups, forget_erased):
                 self._do(work)
 
     def _do(self, work: Callable[[Ledger], object]) -> None:
@@ -126,9 +129,9 @@ class Timer:
         name = work.__name__
         try:
             work(self._ledger)
-        except (FacefareError, SQLAlchemyError) as error:
-            if str(error) != self._complaints.get(name):
-                self._complaints[name] = str(error)
-                _log.error("%s could not be done: %s", name, error)
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            if sentence(error) != self._complaints.get(name):
+                self._complaints[name] = sentence(error)
+                _log.error("%s could not be done: %s", name, self._complaints[name])
         else:
             self._complaints.pop(name, None)

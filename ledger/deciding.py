@@ -103,6 +103,10 @@ class Decisions:
         row["answer"] = keep_answer(kept)
         return kept
 
+    def decide_kept(self, arrival: ReadTap, now: datetime) -> Answer:
+        """Charge a recorded tap that contradicts its gate's chain: two persons decided so."""
+        return self._decide_late(arrival, self._rows[arrival.tap.tap_id], now)
+
     def _decide_late(self, arrival: ReadTap, row: Row, received_at: datetime) -> Answer:
         """A well-signed tap is only refused for its account, and that may be opened late."""
         answer = self._charge(arrival, row, received_at)

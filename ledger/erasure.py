@@ -21,7 +21,8 @@ from ledger.ledger import Ledger
 from ledger.postings import BAD_DEBT, RIDER, UNCLAIMED, Posting, transfer
 from ledger.processors.keeping import let_cards_go
 from ledger.store import LogWriter, table
-from models.database import forget_old_pages, writing
+from models.bulk import among
+from models.database import forget_old_pages, reading, writing
 from models.money import Money
 from models.tables.ledger import (
     AccountCategoryRow,
@@ -43,6 +44,8 @@ _ABOUT_THE_RIDER = (
 )  # fmt: skip
 """Tables whose rows of the account go as a whole."""
 
+_ASKED_AT_ONCE = 1000
+
 
 def erase_account(ledger: Ledger, account_id: str) -> int:
     """Erase the account and return how many entries were unlinked from it.
@@ -60,6 +63,18 @@ def erase_account(ledger: Ledger, account_id: str) -> int:
     ledger.fares.forget(account_id)
     forget_old_pages(ledger.engine)
     return unlinked
+
+
+def forget_erased(ledger: Ledger) -> None:
+    """Let this program's memory go of riders whom another one erased, soon after that."""
+    kept, account_id = ledger.fares.kept(), col(AccountRow.account_id)
+    for start in range(0, len(kept), _ASKED_AT_ONCE):
+        some = kept[start : start + _ASKED_AT_ONCE]
+        with reading(ledger.engine) as session:
+            query = select(account_id).where(among(session, account_id, some))
+            here = set(session.execute(query).scalars())
+        for gone in set(some) - here:
+            ledger.fares.forget(gone)
 
 
 def _close(ledger: Ledger, session: Session, writer: LogWriter, account: AccountRow) -> int:

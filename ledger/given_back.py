@@ -1,13 +1,15 @@
-"""How much of a ride may still be given back, whoever gives it: a refund or a dispute credit.
+"""How much of a fare may still be given back, whoever gives it: a refund or a dispute credit.
 
-Not more than the ride cost, and all that is given back of a week not more than the week cost
-the rider after caps and corrections: what a fare adjustment gave back already is not given
-back once more. A dispute credit that was taken back again does not count.
+A fare is charged by the ride's own entry, by the closing of a day (the maximum fare of a
+journey without its other tap) or by an adjustment that made fares dearer; each of them can be
+given back. Not more than the entry charged, and all that is given back of a week not more than
+the week cost the rider after caps and corrections: what a fare adjustment gave back already is
+not given back once more. A dispute credit that was taken back again does not count.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -15,7 +17,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from ledger.entries import decode
-from ledger.fares.calendars import monday_of, service_day, week_of
+from ledger.fares.calendars import day_starts, monday_of, service_day, week_of
 from ledger.ledger import Ledger
 from ledger.once import EntryRefused
 from ledger.store import total
@@ -24,7 +26,8 @@ from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow
 
 _INCOME = "income:fares:"
-_FARES = ("ride", "fare_adjustment", "day_close")
+FARES = ("ride", "fare_adjustment", "day_close")
+"""The kinds of entry that charge a fare."""
 
 
 def still_given() -> ColumnElement[bool]:
@@ -44,9 +47,28 @@ def given_back(session: Session, ride_id: str) -> int:
     return int(session.execute(query).scalar_one())
 
 
+def find_fare(session: Session, entry_id: str) -> EntryRow:
+    """The entry that charged a fare; raise ``EntryRefused`` where there is none."""
+    query = select(EntryRow).where(col(EntryRow.entry_id) == entry_id)
+    row: EntryRow | None = session.execute(query).scalar()
+    if row is None or row.kind not in FARES:
+        raise EntryRefused(f"there is no ride with the id {entry_id!r}")
+    return row
+
+
+def charge_of(fare: EntryRow) -> int:
+    """Minor units that the entry itself charged: nothing where it made fares cheaper."""
+    return max(0, -sum(minor for _, minor in _income(fare)))
+
+
+def _income(fare: EntryRow) -> list[tuple[str, int]]:
+    postings = decode(fare.body)["postings"]
+    return [(p["account"], p["minor"]) for p in postings if p["account"].startswith(_INCOME)]
+
+
 def check_given_back(ledger: Ledger, session: Session, ride: EntryRow, amount: Money) -> None:
     """Raise ``EntryRefused`` unless ``amount`` of the ride can still be given back."""
-    left = Money(ride.amount_minor - given_back(session, ride.entry_id), ride.currency)
+    left = Money(charge_of(ride) - given_back(session, ride.entry_id), ride.currency)
     if amount.minor <= 0:
         raise EntryRefused("what is given back is more than zero")
     if (left - amount).minor < 0:
@@ -56,27 +78,24 @@ def check_given_back(ledger: Ledger, session: Session, ride: EntryRow, amount: M
     _check_week(ledger, session, ride, amount)
 
 
-def income_of(session: Session, ride: EntryRow) -> str:
+def income_of(ride: EntryRow) -> str:
     """The account of the network that earned the ride."""
-    account = col(PostingRow.account)
-    found = session.execute(
-        select(account).where(col(PostingRow.entry_seq) == ride.seq, account.startswith(_INCOME))
-    ).scalar()
-    if found is None:
+    earned = [account for account, minor in _income(ride) if minor < 0]
+    if not earned:
         raise EntryRefused("the ride was not charged itself; give back the entry that was")
-    return str(found)
+    return earned[0]
 
 
 def _check_week(ledger: Ledger, session: Session, ride: EntryRow, amount: Money) -> None:
     """Raise ``EntryRefused`` where the ride's week did not cost so much after all."""
     zone = ledger.fares.book(session).zone
-    monday = monday_of(week_of(service_day(ride.occurred_at, zone))).isoformat()
+    monday = _week_of(ride, zone)
     entries = session.execute(
         select(EntryRow)
         .where(
             col(EntryRow.account_id) == ride.account_id,
-            or_(col(EntryRow.kind).in_(_FARES), still_given()),
-            col(EntryRow.occurred_at) >= ride.occurred_at - timedelta(days=8),
+            or_(col(EntryRow.kind).in_(FARES), still_given()),
+            col(EntryRow.occurred_at) >= day_starts(date.fromisoformat(monday).toordinal(), zone),
         )
         .order_by(col(EntryRow.seq))
     ).scalars()

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft
+from ledger.given_back import find_fare
 from ledger.ledger import Ledger
 from ledger.limits import Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
@@ -82,10 +82,8 @@ def give(
 
 
 def find_ride(session: Session, ride_id: str) -> tuple[EntryRow, str]:
-    """The ride and its account; raise ``EntryRefused`` where either is not there (any more)."""
-    ride = session.execute(select(EntryRow).where(col(EntryRow.entry_id) == ride_id)).scalar()
-    if ride is None or ride.kind != "ride":
-        raise EntryRefused(f"there is no ride with the id {ride_id!r}")
+    """The fare's entry and its account; ``EntryRefused`` where either is not there (any more)."""
+    ride = find_fare(session, ride_id)
     if ride.account_id is None:
         raise EntryRefused("the ride's rider was erased; nobody can be given anything back")
     return ride, ride.account_id

@@ -14,6 +14,9 @@ A hold is resolved **at most once**: the entry that resolves it has an id made f
 hold's own (UUIDv5), and ids are unique in the schema. Whoever comes second finds the first
 resolution: the same one is replayed, another one is a conflict. So nobody has to hand an
 id in, and two programs that resolve at once need no lock of ours to get it right.
+
+Finance holds money for a case of its own (``ledger.console.holds_pages``); what a journey may
+need is held by its ride's entry (``ledger.fare_entries``).
 """
 
 from __future__ import annotations
@@ -31,10 +34,13 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.entries import Draft, decode
 from ledger.ledger import Ledger
+from ledger.limits import NO_LIMIT, AboveLimit, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
 from ledger.postings import RIDER, UNCLAIMED, Posting, fare_income, transfer
 from ledger.store import LogWriter
 from ledger.topups import staff_key_name
+from ledger.two_persons import check_two_persons
+from ledger.wanted import check_case
 from models.database import reading, writing
 from models.money import Money
 from models.tables.ledger import EntryRow
@@ -64,6 +70,9 @@ class OpenHold:
     amount: Money
     reason: str
     expires_at: datetime
+    seq: int
+    made_by: str | None
+    case: str
 
 
 def hold(
@@ -74,6 +83,7 @@ def hold(
     expires_at: datetime,
     hold_id: str,
     made_by: str,
+    case: str = "",
 ) -> Recorded:
     """Set ``amount`` of the account aside until ``expires_at`` at the latest.
 
@@ -84,6 +94,7 @@ def hold(
     check_entry_id(hold_id)
     if reason not in HOLD_REASONS:
         raise EntryRefused(f"a hold's reason is one of {', '.join(HOLD_REASONS)}, not {reason!r}")
+    check_case(case)
     if amount.minor <= 0:
         raise EntryRefused("a hold is more than zero")
     made_by_key = ledger.vault.create(staff_key_name(made_by))
@@ -100,6 +111,7 @@ def hold(
             amount=amount,
             postings=transfer(amount, debit=RIDER, credit=HELD),
             facts={
+                **({"case": case} if case else {}),
                 "expires_at": format_utc(expires_at),
                 "rule": {"code": reason, "words": HOLD_REASONS[reason]},
             },
@@ -118,8 +130,19 @@ def hold(
 
 
 def post_hold(ledger: Ledger, hold_id: str, amount: Money, made_by: str) -> Recorded:
-    """Charge ``amount`` of the hold, at most all of it; the rest goes back to the rider."""
-    return _resolve(ledger, hold_id, "hold_post", amount, made_by)
+    """Charge ``amount`` of the hold, at most all of it; the rest goes back to the rider.
+
+    What one person charges one rider within a day is limited like what it gives: above that,
+    raises ``EntryRefused`` for who set it aside, ``NotIndependent`` for somebody let in by them.
+    """
+    limit = Limit(ledger.settings.refund_limit_amount, kinds=("hold_post",), rules=())
+    try:
+        return _resolve(ledger, hold_id, "hold_post", amount, made_by, limit)
+    except AboveLimit:
+        with reading(ledger.engine) as session:
+            held_by = _held(session, hold_id).made_by or ""
+        check_two_persons(ledger, held_by, made_by, hold_id)
+        return _resolve(ledger, hold_id, "hold_post", amount, made_by)
 
 
 def void_hold(ledger: Ledger, hold_id: str, made_by: str) -> Recorded:
@@ -159,6 +182,9 @@ def _open(row: EntryRow) -> OpenHold:
         Money(row.amount_minor, row.currency),
         value["rule"]["code"],
         parse_utc(value["expires_at"]),
+        row.seq,
+        row.made_by,
+        value.get("case", ""),
     )
 
 
@@ -168,7 +194,12 @@ def resolution_id(hold_id: str) -> str:
 
 
 def _resolve(
-    ledger: Ledger, hold_id: str, kind: Resolution, amount: Money | None, made_by: str | None
+    ledger: Ledger,
+    hold_id: str,
+    kind: Resolution,
+    amount: Money | None,
+    made_by: str | None,
+    limit: Limit | None = NO_LIMIT,
 ) -> Recorded:
     """Resolve a hold; ``amount`` is what is earned of it.
 
@@ -180,7 +211,8 @@ def _resolve(
     with writing(ledger.engine) as session:
         now = ledger.clock()
         writer = LogWriter(session, now)
-        held, account_id = _held(session, hold_id)
+        held = _held(session, hold_id)
+        account_id = held.account_id
         earned = Money(0, held.amount.currency) if amount is None else amount
         if earned.minor < 0 or (held.amount - earned).minor < 0:
             raise EntryRefused(f"{earned.text()} cannot be charged: {held.amount.text()} are held")
@@ -202,15 +234,17 @@ def _resolve(
             return earlier
         if kind == "hold_expire" and held.expires_at > now:
             raise EntryRefused(f"the hold lasts until {format_utc(held.expires_at)}")
+        if limit is not None:
+            limit.check(session, draft)
         return record(writer, draft)
 
 
-def _held(session: Session, hold_id: str) -> tuple[OpenHold, str | None]:
-    """The hold, resolved or not, and its account, None where the rider was erased."""
+def _held(session: Session, hold_id: str) -> OpenHold:
+    """The hold, resolved or not; its account is None where the rider was erased."""
     row = session.execute(select(EntryRow).where(col(EntryRow.entry_id) == hold_id)).scalar()
     if row is None or row.kind != "hold":
         raise EntryRefused(f"there is no hold with the id {hold_id!r}")
-    return _open(row), row.account_id
+    return _open(row)
 
 
 def _release(held: Money, earned: Money, income: str, erased: bool) -> tuple[Posting, ...]:

@@ -92,6 +92,11 @@ class FaresInForce:
             self._riders.clear()
             self._taps_kept = 0
 
+    def kept(self) -> list[str]:
+        """The accounts whose histories are kept."""
+        with self._lock:
+            return list(self._riders)
+
     def forget(self, account_id: str) -> None:
         """Keep nothing of this rider."""
         with self._lock:

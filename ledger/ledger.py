@@ -43,9 +43,19 @@ def utc_now() -> datetime:
 
 def create(data: DataDirectory) -> None:
     """Make the ledger's files in a new data directory; existing keys are never overwritten."""
+    make_keys(data)
+    make_database(data)
+
+
+def make_keys(data: DataDirectory) -> None:
+    """Make the log's key and the vault of the accounts' keys."""
     save_private_key(data.keys / LOG_KEY, Ed25519PrivateKey.generate())
     make_master_key(data.vault / MASTER_KEY)
     Vault(data.vault / VAULT, data.vault / MASTER_KEY)
+
+
+def make_database(data: DataDirectory) -> None:
+    """Make the fares database with the schema of this program."""
     engine = open_sqlite(data.fares_db, MetaData(), create=True)
     upgrade(engine)
     engine.dispose()

@@ -32,9 +32,11 @@ class AboveLimit(EntryRefused):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most ``amount`` to one rider by one person within a day."""
+    """At most ``amount`` to one rider by one person within a day, of what is counted together."""
 
     amount: Money
+    kinds: tuple[str, ...] = COUNTED
+    rules: tuple[str, ...] = CREDITING_RULES
 
     def check(self, session: Session, draft: Draft) -> None:
         """Raise ``AboveLimit`` where ``draft`` would go beyond it, with what came before."""
@@ -43,7 +45,7 @@ class Limit:
             select(func.coalesce(total(col(EntryRow.amount_minor)), 0)).where(
                 col(EntryRow.account_id) == draft.account_id,
                 col(EntryRow.made_by) == draft.made_by,
-                or_(col(EntryRow.kind).in_(COUNTED), col(EntryRow.rule).in_(CREDITING_RULES)),
+                or_(col(EntryRow.kind).in_(self.kinds), col(EntryRow.rule).in_(self.rules)),
                 row > draft.occurred_at - WITHIN,
             )
         ).scalar_one()

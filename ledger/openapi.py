@@ -39,6 +39,7 @@ _JSON, _TEXT, _BYTES, _HTML = (
 )  # fmt: skip
 _PARAMETER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 
+_NUMBER = r"(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?"
 _UUID = "019aae4c-5b1e-7c3a-8f21-6a0d3b9e4f10"
 _NOTE = (
     "fares.example/city\n3\nm9xq0P2hRmQ0vTzGQ7m0l6y3yqf8o3b0n1c0mJv1s2w=\n\n"
@@ -68,7 +69,7 @@ class Operation:
     who: str = ""  # a name of _SECURITY; empty: everyone
     body: type[BaseModel] | None = None
     body_example: Any = None
-    parameters: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # words, example
+    parameters: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # …, pattern
     queries: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # whole numbers
 
 
@@ -128,7 +129,9 @@ _OPERATIONS = {
     ),
     "ledger_public.entries": Operation(
         who="auditor",
-        parameters={"number": ("The bundle, as C2SP tlog-tiles writes it", "000.p/3")},
+        parameters={
+            "number": ("The bundle, as C2SP tlog-tiles writes it", "000.p/3", f"^{_NUMBER}$"),
+        },
         answers={
             200: Answer("Entries (EntryShape), each after its length in two bytes", _BYTES),
             302: Answer("Sign in first", _HTML),
@@ -137,19 +140,24 @@ _OPERATIONS = {
         },
     ),
     "ledger_public.tile": Operation(
-        parameters={"path": ("The tile, as C2SP tlog-tiles writes it", "0/000.p/3")},
+        parameters={
+            "path": ("The tile, as C2SP tlog-tiles writes it", "0/000.p/3",
+                     f"^[0-9]{{1,2}}/{_NUMBER}$"),
+        },
         answers={200: Answer("Hashes of 32 bytes", _BYTES), 404: _NOT_THERE},
     ),
     "ledger_public.ledger_health": Operation(
         answers={
             status: Answer(means, _JSON, HealthAnswer, {
-                "status": word, "entries": 17, "checkpoint_size": size, "unsigned_for_s": late_s,
+                "status": word, "problem": "", "entries": 17, "checkpoint_size": size,
+                "unsigned_for_s": late_s,
                 "signer": "ledger-host:4711",
                 "witnesses": [{"name": "witness.example/w1", "size": 12,
                                "at": "2026-11-22T18:49:07.250Z", "trouble": ""}]})
             for status, means, word, size, late_s in (
                 (200, "Everything is signed for in time", "ok", 17, 0.0),
-                (503, "Entries wait too long for their signature", "late", 12, 31.5),
+                (503, "Entries wait too long for their signature, nobody signs any more, or a "
+                 "witness contradicts the log", "late", 12, 31.5),
             )
         },
     ),
@@ -224,8 +232,8 @@ def _operation(endpoint: str, summary: str, operation: Operation) -> dict[str, A
     }
     parameters = [
         {"name": name, "in": "path", "required": True, "description": words,
-         "schema": {"type": "string"}, "example": example}
-        for name, (words, example) in operation.parameters.items()
+         "schema": {"type": "string", "pattern": pattern}, "example": example}
+        for name, (words, example, pattern) in operation.parameters.items()
     ] + [
         {"name": name, "in": "query", "description": words,
          "schema": {"type": "integer"}, "example": number}

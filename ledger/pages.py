@@ -11,9 +11,9 @@ import logging
 import threading
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from models.database import is_postgres, move_pages
+from models.errors import sentence
 
 INTERVAL_S = 1.0
 
@@ -44,5 +44,6 @@ class PageMover:
         while not self._stop.wait(self._interval_s):
             try:
                 move_pages(self._engine)
-            except SQLAlchemyError as error:  # the next writer moves them, or meets the trouble
-                _log.warning("pages stay in SQLite's log: %s", error)
+            # The next writer moves them, or meets the trouble.
+            except Exception as error:  # noqa: BLE001 - the thread must see the next round
+                _log.warning("pages stay in SQLite's log: %s", sentence(error))

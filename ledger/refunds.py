@@ -57,7 +57,7 @@ def refund(
 
     def look(session: Session) -> Credit:
         ride, account_id = find_ride(session, ride_id)
-        paid_by = GOODWILL if reason == "goodwill" else income_of(session, ride)
+        paid_by = GOODWILL if reason == "goodwill" else income_of(ride)
         check = partial(check_given_back, ledger, session, ride, amount)
         return Credit(
             "refund", account_id, paid_by, {**facts, "corrects": ride_id, "rule": rule}, check

@@ -26,6 +26,7 @@ from sqlmodel import Session, col
 from ledger.accounts import find_account, key_name
 from ledger.adjustments import credit_account, dispute_credit
 from ledger.entries import Draft, decode
+from ledger.giving import find_ride
 from ledger.ledger import Ledger
 from ledger.limits import NO_LIMIT, AboveLimit, Limit
 from ledger.once import EntryRefused, Recorded, check_entry_id, record, recorded_before
@@ -166,11 +167,7 @@ def _account(session: Session, wanted: Wanted) -> str:
         return find_charge(session, wanted.about, wanted.amount).account_id or ""
     if wanted.kind not in OF_A_RIDE:
         return find_account(session, wanted.about, wanted.amount.currency).account_id
-    query = select(EntryRow).where(col(EntryRow.entry_id) == wanted.about)
-    ride = session.execute(query).scalar()
-    if ride is None or ride.kind != "ride" or ride.account_id is None:
-        raise EntryRefused(f"there is no ride with the id {wanted.about!r} whose rider is known")
-    return str(ride.account_id)
+    return find_ride(session, wanted.about)[1]
 
 
 def _without_postings(

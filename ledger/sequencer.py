@@ -24,7 +24,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
 from ledger.entries import Composed, Draft, compose
@@ -33,7 +32,7 @@ from ledger.rollback import refuse_shorter_log, signed_size
 from ledger.store import LOG_LOCK, TAKE_MAX, LogWriter, table
 from models.bulk import insert_rows
 from models.database import is_postgres, reading, sequencing
-from models.errors import FacefareError
+from models.errors import sentence
 from models.tables.ledger import EntryRow, InboxRow
 from models.wire.times import format_utc, parse_utc
 
@@ -154,10 +153,10 @@ class Sequencer:
         """
         try:
             done = not _anything_waits(self._ledger) or sequence(self._ledger) > 0
-        except (FacefareError, SQLAlchemyError) as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                _log.error("accepted taps wait for their numbers: %s", error)
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            if sentence(error) != self._complaint:
+                self._complaint = sentence(error)
+                _log.error("accepted taps wait for their numbers: %s", self._complaint)
             return True  # asking again at once would not help
         self._complaint = ""
         return done

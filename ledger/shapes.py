@@ -113,7 +113,10 @@ class WitnessShape(Shape):
 class HealthAnswer(Shape):
     """How far the signed checkpoint is behind the log, and the witnesses behind that."""
 
-    status: Literal["ok", "late"]
+    status: Literal["ok", "late", "contradicted"] = Field(
+        description="late: not signed in time; contradicted: a witness has seen another log."
+    )
+    problem: str = Field(description="Why it is not signed, where more is known than the time.")
     entries: int = Field(ge=0)
     checkpoint_size: int | None
     unsigned_for_s: float = Field(ge=0)

@@ -18,11 +18,13 @@ from ledger.timestamps import (
     stamp,
     stamped_today,
 )
-from models.errors import FacefareError
+from models import bounded
+from models.errors import sentence
 
 TIMEOUT_S = 20.0
 PAUSE_S_MAX = 3600.0
 _TICK_S = 1.0
+_BOUND = bounded.Bound(bytes_max=REPLY_BYTES_MAX, seconds_max=2 * TIMEOUT_S)
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +34,18 @@ def ask_over_http(client: httpx.Client) -> Ask:
 
     def ask(url: str, query: bytes) -> bytes:
         try:
-            response = client.post(url, content=query, headers={"Content-Type": QUERY_TYPE})
+            response = bounded.ask(
+                client,
+                "POST",
+                url,
+                content=query,
+                headers={"Content-Type": QUERY_TYPE},
+                bound=_BOUND,
+                timeout_s=TIMEOUT_S,
+            )
         except httpx.HTTPError as error:
             raise TimestampTrouble(f"{url} cannot be reached: {error}") from error
-        if response.status_code != 200 or len(response.content) > REPLY_BYTES_MAX:
+        if response.status_code != 200:
             raise TimestampTrouble(f"{url} answered {response.status_code} and no time-stamp")
         return response.content
 
@@ -78,7 +88,7 @@ class Stamper:
             if settings and self._election.won() and not stamped_today(self._ledger):
                 stamp(self._ledger, settings, ask)
             self._pause_s = self._pause_s_first
-        except (FacefareError, OSError) as error:
-            _log.error("the checkpoint was not time-stamped: %s", error)
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            _log.error("the checkpoint was not time-stamped: %s", sentence(error))
             self._due = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, PAUSE_S_MAX)

@@ -77,8 +77,9 @@ class _Walk:
         self._columns = OWN_COLUMNS + setup.others
         self._forms = Forms()
         self._careful = Careful(
-            self._columns, walked.counts, setup.vault, setup.rider_key, setup.staff_key
-        )
+            self._columns, walked.counts, walked.beyond,
+            setup.vault, setup.rider_key, setup.staff_key,
+        )  # fmt: skip
         self._runs = Runs(walked.start, self._kept_nodes())
         self._all_plain = False
         self._prev, self._recorded_at = self._before(walked.start)

@@ -91,8 +91,12 @@ def check_stamps(ledger: Ledger, settings: TimestampSettings) -> list[Stamp]:
     Raises ``LogBroken`` for a stamp that is not good, or whose checkpoint the log contradicts.
     """
     roots = _roots(ledger, settings)
-    answers = sorted(_folder(ledger).glob("*.tsr"))
-    return [_check_kept(ledger, answer, roots) for answer in answers]
+    return [_check_kept(ledger, answer, roots) for answer in kept_stamps(ledger)]
+
+
+def kept_stamps(ledger: Ledger) -> list[Path]:
+    """The authority's answers that are kept, the oldest first."""
+    return sorted(_folder(ledger).glob("*.tsr"))
 
 
 def _check_kept(ledger: Ledger, answer_file: Path, roots: list[x509.Certificate]) -> Stamp:

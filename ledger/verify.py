@@ -14,7 +14,7 @@ answers are taken in order, so the first bad entry is the first one everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +26,11 @@ from sqlmodel import Session, col
 from ledger.accounts import key_name
 from ledger.beside import LogBroken
 from ledger.careful import OWN_COLUMNS
+from ledger.nodes import frontier_at
 from ledger.store import table
 from ledger.stretch import Setup, Walked, walk
 from ledger.topups import staff_key_name
-from ledger.totals import check_totals, count_rows, wrong_balance
+from ledger.totals import check_totals, count_rows, what_is_wrong
 from ledger.walkers import Parts, can_share, walkers
 from ledger.whole import Whole
 from models.database import reading
@@ -50,6 +51,10 @@ ShowProgress = Callable[[int, int], None]
 _PREFIX_ONLY = (
     "prefix only: truncation is not excluded, because no checkpoint from outside was given"
 )
+_UNVOUCHED = {
+    "taps without an entry": "nothing in the log vouches for quarantined, refused and waiting ones",
+    "entries in the inbox": "they have no number yet, so the log does not cover them",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class VerifyReport:
     entries: int
     root: str
     checkpoint_size: int | None
+    kept_size: int | None
     erased: int
     unproved: int
     not_excluded: tuple[str, ...]
@@ -72,13 +78,17 @@ def verify(
     vault: Vault | None = None,
     progress: ShowProgress = lambda done, size: None,
     processes: int | None = None,
+    kept: str | None = None,
 ) -> VerifyReport:
     """Verify every entry against itself, its columns and a ``checkpoint`` kept elsewhere.
 
-    ``vault`` allows to check whose rides they are, where the accounts' keys still exist.
-    ``processes`` is chosen by the log's size where it is None. Raises ``LogBroken``.
+    ``kept`` is the one beside the database, read before: the log must continue it as well, but
+    whoever changed the log may have changed it too. ``vault`` allows to check whose rides they
+    are, where the accounts' keys still exist. ``processes`` is chosen by the log's size where
+    it is None. Raises ``LogBroken``.
     """
     expected = _read_checkpoint(checkpoint, origin, key)
+    own = _read_checkpoint(kept, origin, key)
     setup = Setup(
         long=STRETCH,
         others=tuple(c.name for c in table(EntryRow).c if c.name not in OWN_COLUMNS),
@@ -92,9 +102,9 @@ def verify(
             processes = PROCESSES if _size(session) >= SHARE_FROM and can_share(engine) else 1
         if processes == 1:
             alone = partial(_one_by_one, session, setup)
-            return _verify(session, alone, setup, expected, progress)
+            return _verify(session, alone, setup, expected, own, progress)
     with walkers(engine, processes, setup) as (session, parts):
-        return _verify(session, parts, setup, expected, progress)
+        return _verify(session, parts, setup, expected, own, progress)
 
 
 def _verify(
@@ -102,6 +112,7 @@ def _verify(
     parts: Parts,
     setup: Setup,
     expected: Checkpoint | None,
+    own: Checkpoint | None,
     progress: ShowProgress,
 ) -> VerifyReport:
     size = _size(session)
@@ -110,14 +121,28 @@ def _verify(
         whole.compare_root(0, [])
     progress(0, size)
     with closing(parts(size)) as found:  # other processes set off; meanwhile this one adds up
-        rows, wrong = count_rows(session), wrong_balance(session)
+        rows, wrong = count_rows(session), what_is_wrong(session)
         for part in found:
             whole.add(part)
             progress(part.end, size)
     check_totals(whole.size, whole.counts, rows)
+    whole.compare_answers()
     if wrong:
         raise LogBroken(None, wrong)
-    return _report(whole, expected)
+    _compare_kept(session, whole.size, own)
+    return _report(whole, expected, own, rows)
+
+
+def _compare_kept(session: Session, size: int, own: Checkpoint | None) -> None:
+    """Compare the checkpoint beside the database with the tree at rest, which is verified now."""
+    if own is None:
+        return
+    if size < own.size:
+        raise LogBroken(size, f"it is missing: the checkpoint kept here covers {own.size} entries")
+    if frontier_at(session, own.size).root() != own.root:
+        raise LogBroken(
+            None, f"its first {own.size} entries are not those of the checkpoint kept here"
+        )
 
 
 def _read_checkpoint(note: str | None, origin: str, key: Ed25519PublicKey) -> Checkpoint | None:
@@ -146,7 +171,9 @@ def _one_by_one(session: Session, setup: Setup, size: int) -> Generator[Walked, 
             yield walk(cursor, start, min(start + setup.long, size), setup)
 
 
-def _report(whole: Whole, expected: Checkpoint | None) -> VerifyReport:
+def _report(
+    whole: Whole, expected: Checkpoint | None, own: Checkpoint | None, rows: Mapping[str, int]
+) -> VerifyReport:
     size, unproved = whole.size, whole.counts["unproved"]
     if expected is not None and size < expected.size:
         raise LogBroken(size, f"it is missing: the checkpoint covers {expected.size} entries")
@@ -163,10 +190,14 @@ def _report(whole: Whole, expected: Checkpoint | None) -> VerifyReport:
             f"whose entries they are: {unproved} commitments could not be checked, "
             "because their keys are not here"
         )
+    for name, what in _UNVOUCHED.items():
+        if rows[name]:
+            not_excluded.append(f"what {name} say ({rows[name]}): {what}")
     return VerifyReport(
         entries=size,
         root=whole.root().hex(),
         checkpoint_size=None if expected is None else expected.size,
+        kept_size=None if own is None else own.size,
         erased=whole.counts["erased"],
         unproved=unproved,
         not_excluded=tuple(not_excluded),

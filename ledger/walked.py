@@ -43,7 +43,8 @@ class Walked:
     """What was found in entries ``start`` up to ``end``.
 
     ``peaks`` and ``at_checkpoint`` are the roots of perfect subtrees, largest first, over
-    all of the stretch and over its part below the checkpoint.
+    all of the stretch and over its part below the checkpoint. ``beyond`` has, by tap, what its
+    answer says that the entries here do not.
     """
 
     start: int
@@ -52,6 +53,7 @@ class Walked:
     at_checkpoint: list[bytes] | None = None
     broken: tuple[int | None, str] | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    beyond: Counter[str] = field(default_factory=Counter)
 
 
 def fetch(

@@ -64,7 +64,12 @@ def check_wanted(wanted: Wanted) -> None:
         raise EntryRefused(f"the reason is one of {', '.join(reasons)}, not {wanted.reason!r}")
     if wanted.amount.minor <= 0:
         raise EntryRefused("a credit is more than zero")
-    if wanted.case and not _CASE.fullmatch(wanted.case):
+    check_case(wanted.case)
+
+
+def check_case(case: str) -> None:
+    """Raise ``EntryRefused`` unless it is no more than the reference of a file, or nothing."""
+    if case and not _CASE.fullmatch(case):
         raise EntryRefused(
             "a case is the reference of your own file, up to 40 letters, digits, dots, dashes and "
             "slashes; write nothing about the rider here, an entry is kept for ever"

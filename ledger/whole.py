@@ -6,18 +6,19 @@ completes a node that is kept in the database, the two must be the same.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from ledger.beside import LogBroken
+from ledger.beside import LogBroken, adjustment_of
 from ledger.nodes import KEPT_LEVELS
 from ledger.stretch import Walked
 from models.log.notes import Checkpoint
 from models.log.tree import Frontier
-from models.tables.ledger import NodeRow
+from models.tables.ledger import EntryRow, InboxRow, NodeRow
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class Whole:
     """The stretches put together: the tree over them, and sums of their counts.
 
     ``above`` is the tree whose leaves are the roots of full stretches; ``edge`` holds the
-    roots within the last stretch, which may be shorter.
+    roots within the last stretch, which may be shorter. ``beyond`` comes to nothing for each tap.
     """
 
     session: Session
@@ -35,6 +36,7 @@ class Whole:
     above: Frontier = field(default_factory=Frontier)
     edge: list[bytes] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    beyond: Counter[str] = field(default_factory=Counter)
 
     def add(self, part: Walked) -> None:
         """Put the next stretch beside the ones before; raise ``LogBroken`` if it is broken."""
@@ -43,6 +45,7 @@ class Whole:
         if part.broken is not None:
             raise LogBroken(*part.broken)
         self.counts.update(part.counts)
+        self.beyond.update(part.beyond)
         self.size = part.end
         if part.end - part.start < self.long:
             self.edge = part.peaks
@@ -62,6 +65,23 @@ class Whole:
         if kept != root:
             raise LogBroken(self.size - 1, f"the kept tree node of level {level} is wrong")
         self.counts["nodes"] += 1
+
+    def compare_answers(self) -> None:
+        """Raise ``LogBroken`` where a tap's answer and its entries come to different amounts.
+
+        A ride may have its number while its tap's adjustments still wait for theirs.
+        """
+        for contents in self.session.execute(select(col(InboxRow.contents))).scalars():
+            value = json.loads(contents)
+            if value["kind"] == "fare_adjustment" and value["cause"] in self.beyond:
+                self.beyond[value["cause"]] -= adjustment_of(value)
+        for tap_id, minor in self.beyond.items():
+            if minor:
+                query = select(col(EntryRow.seq)).where(col(EntryRow.entry_id) == tap_id)
+                raise LogBroken(
+                    self.session.execute(query).scalar(),
+                    f"the answer kept beside its tap is {minor} minor units off what it charged",
+                )
 
     def compare_root(self, size: int, edge: list[bytes]) -> None:
         """Compare the tree of ``size`` entries, which ends in ``edge``, with the checkpoint."""

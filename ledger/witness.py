@@ -84,17 +84,21 @@ class Conflict(SubmissionRefused):
         self.size = size
 
 
-class _LogSettings(BaseModel):
+class LogSettings(BaseModel):
+    """A log that the witness cosigns, by its public key."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: str
 
 
-class _Settings(BaseModel):
+class WitnessFile(BaseModel):
+    """The contents of ``witness.toml``."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=120)
-    logs: list[_LogSettings] = []
+    logs: list[LogSettings] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ def open_witness(folder: Path, clock_s: Callable[[], float]) -> Witness:
     """The witness in ``folder``; raise ``WitnessError`` with what is wrong with it."""
     path = folder / "witness.toml"
     try:
-        settings = _Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        settings = WitnessFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         logs = dict(parse_verifier_key(log.key) for log in settings.logs)
     except FileNotFoundError as error:
         raise WitnessError(

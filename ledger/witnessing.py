@@ -17,14 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.checkpoints import kept_checkpoint
 from ledger.election import SUBMITTER, election
 from ledger.ledger import Ledger
 from ledger.proving import consistency
 from ledger.witnessed import Standing, WitnessFiles
-from models.errors import FacefareError
+from models.bounded import Bound, ask
+from models.errors import FacefareError, sentence
 from models.log.cosignatures import Cosigner, find_cosignature
 from models.log.notes import (
     Checkpoint,
@@ -40,7 +40,7 @@ from models.settings import WitnessSettings
 TIMEOUT_S = 5.0
 PAUSE_S_MAX = 300.0
 _TICK_S = 0.5
-_TEXT_MAX = 16_384
+_BOUND = Bound(bytes_max=16_384, seconds_max=2 * TIMEOUT_S)
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def _seen_size(answer: Answer, new: Checkpoint) -> int:
 
 def _cosignature(new: Checkpoint, text: str, by: Cosigner) -> Signature:
     try:
-        lines = [parse_signature(line) for line in text[:_TEXT_MAX].splitlines()]
+        lines = [parse_signature(line) for line in text.splitlines()]
         return find_cosignature(new.body(), lines, by)[0]
     except NoteRefused as error:
         raise WitnessTrouble(f"the witness did not cosign: {error}") from error
@@ -150,11 +150,12 @@ def post_text(client: httpx.Client) -> Post:
     def post(url: str, text: str) -> Answer:
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         try:
-            response = client.post(url, content=text.encode(), headers=headers)
+            response = ask(client, "POST", url, content=text.encode(), headers=headers,
+                           bound=_BOUND, timeout_s=TIMEOUT_S)  # fmt: skip
         except httpx.HTTPError as error:
             raise WitnessTrouble(f"the witness at {url} cannot be reached: {error}") from error
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        return Answer(response.status_code, media_type, response.text[:_TEXT_MAX])
+        return Answer(response.status_code, media_type, response.text)
 
     return post
 
@@ -196,23 +197,29 @@ class Submitter:
     def _elected(self) -> bool:
         try:
             return self._election.won()
-        except OSError as error:
-            _log.error("no checkpoint is shown to a witness: %s", error)
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            _log.error("no checkpoint is shown to a witness: %s", sentence(error))
             return False
 
     def _step(self, settings: WitnessSettings, post: Post) -> None:
         files = WitnessFiles(self._ledger, settings)
         try:
+            self._show(files, settings, post)
+        except Exception as error:  # noqa: BLE001 - the thread must see the next round
+            _log.error("the witness %s did not cosign: %s", files.cosigner.name, sentence(error))
+
+    def _show(self, files: WitnessFiles, settings: WitnessSettings, post: Post) -> None:
+        """Have what is new cosigned; a failure is kept, and raised unless it was kept before."""
+        try:
             if self._has_new(files):
                 submit(self._ledger, settings, post)
             self._pauses_s.pop(settings.key, None)
-        except (FacefareError, SQLAlchemyError, OSError) as error:
+        except Exception as error:
             pause_s = self._pauses_s.get(settings.key, self._pause_s_first)
             self._due[settings.key] = time.monotonic() + pause_s
             self._pauses_s[settings.key] = min(2 * pause_s, PAUSE_S_MAX)
-            if files.standing().trouble != str(error):
-                _log.error("the witness %s did not cosign: %s", files.cosigner.name, error)
-                files.complain(str(error))
+            if files.complain(sentence(error), contradicts=isinstance(error, WitnessContradicts)):
+                raise
 
     def _has_new(self, files: WitnessFiles) -> bool:
         origin, public = self._ledger.settings.origin, self._ledger.log_key.public_key()

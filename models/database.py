@@ -110,6 +110,10 @@ def _version(metadata: MetaData) -> int:
     return int(metadata.info.get(SCHEMA_VERSION, 0))
 
 
+_SECRET_OPTIONS = ("password", "sslpassword")
+"""What libpq also takes behind the question mark; SQLAlchemy hides the password before the @."""
+
+
 def open_postgres(url: str) -> Engine:
     """Return an engine on the PostgreSQL database at ``postgresql://user:password@host/name``.
 
@@ -118,8 +122,10 @@ def open_postgres(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise DatabaseUnusable("the database URL cannot be read; write postgresql://…") from error
+    except (ArgumentError, ValueError):  # neither names the URL, in which a password may stand
+        raise DatabaseUnusable(
+            "the database URL cannot be read; write postgresql://user@host:5432/name"
+        ) from None
     if parsed.drivername not in ("postgresql", "postgresql+psycopg"):
         raise DatabaseUnusable(f"a database URL starts with postgresql://, not {parsed.drivername}")
     engine = create_engine(
@@ -134,7 +140,7 @@ def open_postgres(url: str) -> Engine:
             _check_durable(connection)
     except DatabaseError as error:
         engine.dispose()
-        where = parsed.render_as_string(hide_password=True)
+        where = parsed.difference_update_query(_SECRET_OPTIONS).render_as_string(hide_password=True)
         raise DatabaseUnusable(f"the database {where} cannot be used: {error.orig}") from error
     except DatabaseUnusable:
         engine.dispose()

@@ -9,3 +9,8 @@ from __future__ import annotations
 
 class FacefareError(Exception):
     """Base of every error that a person or another program may cause."""
+
+
+def sentence(error: Exception) -> str:
+    """What the journal says of ``error``: its message; where nobody expected it, its kind too."""
+    return str(error) if isinstance(error, FacefareError) else f"{type(error).__name__}: {error}"

@@ -14,12 +14,22 @@ DATA/log/access-checkpoint  the same of the log of who looked at riders
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from models.errors import FacefareError
 from models.log.cosignatures import Cosigner
@@ -72,7 +82,32 @@ class SettingsError(FacefareError):
     """The data directory or its settings cannot be used."""
 
 
-_PUBLIC_URL = r"^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:[0-9]{1,5})?$"
+_PUBLIC_URL = re.compile(r"(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:[0-9]{1,5})?")
+
+
+def _web_address(value: str) -> str:
+    """The address, if it is one that is asked over HTTP and holds no password."""
+    parts = urlsplit(value)  # its own ValueError says what is wrong
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+        raise ValueError("write an address that begins with https:// or http:// and a host name")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a name or password does not belong in this address; take it out")
+    return value
+
+
+def _public_url(value: str) -> str:
+    if not _PUBLIC_URL.fullmatch(value):
+        raise ValueError("write an address such as https://transit.example, with no path")
+    return value
+
+
+def _postgresql(value: str) -> str:
+    if not value.startswith("postgresql://"):
+        raise ValueError("write an address that begins with postgresql://")  # without the password
+    return value
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address), Field(max_length=500)]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 
 
@@ -81,7 +116,7 @@ class WitnessSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: Annotated[str, Field(pattern=r"^https?://", max_length=500)]
+    url: WebAddress
     key: Annotated[str, Field(min_length=1, max_length=500)]
 
     @field_validator("key")
@@ -102,7 +137,7 @@ class TimestampSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: Annotated[str, Field(pattern=r"^https?://", max_length=500)]
+    url: WebAddress
     certificate: Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -120,12 +155,12 @@ class Settings(BaseModel):
     refund_limit: str = "20"
     two_persons_days: int = Field(default=30, ge=1, le=365)
     retention_months: int = Field(default=12, ge=1, le=120)
-    fares_url: Annotated[str, Field(pattern=r"^postgresql://")] | None = None
+    fares_url: Annotated[str, AfterValidator(_postgresql)] | None = None
     stations: dict[ShortName, str] = Field(min_length=1)
     witnesses: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings | None = None
     hosts: tuple[HostName, ...] = ()
-    public_url: Annotated[str, Field(pattern=_PUBLIC_URL, max_length=300)] | None = None
+    public_url: Annotated[str, AfterValidator(_public_url), Field(max_length=300)] | None = None
 
     @field_validator("currency")
     @classmethod
@@ -233,7 +268,8 @@ def _sentences(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: "
+        + fault["msg"].removeprefix("Value error, ")
         for fault in error.errors()
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from models.faces.scoring import ScoreRule, gallery_background
 from tests.conftest import DATA, missing
 from tests.galleries import ENGINE, cohort, many, people, pictures_of
 
+ALL = os.environ.get("FACEFARE_TEST_ALL") == "1"
 QUICK = Plan(
     sizes=(20, 40),
     beyond=(80,),
@@ -302,6 +304,7 @@ def test_errors_of_this_part_are_face_errors() -> None:
         assert issubclass(error, FaceError)
 
 
+@pytest.mark.skipif(not ALL, reason="half a minute: FACEFARE_TEST_ALL=1 runs it")
 def test_on_real_faces_the_background_lets_more_riders_through(engine: DlibEngine) -> None:
     """The reason for all of this, on 420 people whom the cohort was not fitted to."""
     lfw = DATA / "faces" / "lfw"

@@ -11,6 +11,7 @@ import random
 import threading
 import time as time_module
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -18,28 +19,33 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
-from sqlmodel import select
+from sqlmodel import col, select
 
 from bench.postgres import Postgres
 from ledger.accounts import balance
+from ledger.adjustments import SUSPENSE, dispute_credit, settle_dispute
+from ledger.answers import Accepted
 from ledger.categories import change_category
+from ledger.charge import charge_taps
 from ledger.checkpoints import publish
 from ledger.cli import ledger as ledger_command
 from ledger.closing import Timer, close_days
 from ledger.console.queries import trial_balance
 from ledger.erasure import erase_account
 from ledger.fares.taps import FareTap
+from ledger.given_back import FARES, charge_of
 from ledger.histories import Riders
 from ledger.holds import hold, open_holds
 from ledger.kept import CheckpointFile
-from ledger.once import EntryRefused
+from ledger.once import EntryRefused, Recorded
 from ledger.refunds import refund
 from ledger.sequencer import sequence
+from ledger.store import LOG_LOCK, LogWriter
 from ledger.topups import top_up
-from ledger.verify import verify
-from models.database import is_postgres, reading, sharing
+from ledger.verify import LogBroken, verify
+from models.database import is_postgres, reading, sequencing, sharing, writing
 from models.money import Money
-from models.tables.ledger import DayCloseRow, EntryRow
+from models.tables.ledger import DayCloseRow, EntryRow, TapRow
 from tests.fares_city import City, engine_says, make_city, numbered
 from tests.fares_days import book, random_day, random_weeks
 from tests.postgres import a_server, make_postgres_town
@@ -153,6 +159,46 @@ def test_what_may_be_needed_is_held_and_comes_back_at_the_tap_out(city_of: CityM
     check_log(city)
 
 
+def test_a_fare_that_waits_for_its_number_is_said_and_no_difference(city_of: CityMaker) -> None:
+    city = city_of(MBTA)
+    rider, ledger = city.account(), city.town.ledger
+    enter = tap(MBTA, "commuter_rail", "in", "NEC-2287-01", TUESDAY, "08:00")
+    gate, signed = city.sign(rider, enter)
+    city.town.clock.now = enter.at
+    charge_taps(ledger, gate.name, [signed], lambda name: gate.registered)
+    publish(ledger)
+    note, key = CheckpointFile(city.town.data.checkpoint_file).read(), ledger.log_key.public_key()
+    gaps = verify(ledger.engine, ORIGIN, key, note, ledger.vault, kept=note).not_excluded
+    waits = [gap for gap in gaps if gap.startswith("what entries in the inbox say (1)")]
+    assert len(waits) == is_postgres(ledger.engine)
+    sequence(ledger)
+    check_log(city)
+    assert city.held(rider) == 1325
+
+
+def test_an_adjustment_that_waits_for_its_number_is_no_difference(
+    city_of: CityMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = city_of(MBTA)
+    rider, ledger = city.account(), city.town.ledger
+    city.ride(rider, tap(MBTA, "commuter_rail", "in", "NEC-2287-01", TUESDAY, "10:00"))
+    city.town.clock.now = at(MBTA, TUESDAY + timedelta(days=1), "09:00")
+    close(city)
+    gate, signed = city.sign(
+        rider, tap(MBTA, "commuter_rail", "out", "NEC-1851-01", TUESDAY, "11:00")
+    )
+    (answer,) = charge_taps(ledger, gate.name, [signed], lambda name: gate.registered)
+    assert isinstance(answer, Accepted) and answer.charge.amount.minor < 0
+    if is_postgres(ledger.engine):
+        monkeypatch.setattr("ledger.store.TAKE_MAX", 1)
+        with sequencing(ledger.engine, LOG_LOCK) as session:
+            assert session is not None
+            assert LogWriter(session, ledger.clock(), 1).taken == 1
+    verify(ledger.engine, ORIGIN, ledger.log_key.public_key(), vault=ledger.vault)
+    sequence(ledger)
+    check_log(city)
+
+
 def test_a_journey_without_its_other_tap_is_charged_when_its_day_closes(
     city_of: CityMaker,
 ) -> None:
@@ -230,11 +276,17 @@ def test_a_tap_from_an_offline_gate_rates_the_rides_after_it_again(city_of: City
     assert given_back["cause"] == leave.tap_id
     assert "worked out again" in given_back["rule"]["words"]
     check_log(city)
+    with writing(city.town.ledger.engine) as session:
+        told = session.get_one(TapRow, leave.tap_id)
+        told.answer = told.answer.replace(str(answer["charge"]["amount"]["minor"]), "-1")
+    with pytest.raises(LogBroken, match="minor units off what it charged") as caught:
+        check_log(city)
+    assert caught.value.index == 3
 
 
 def test_refunds_never_exceed_what_the_rides_cost_after_corrections(tmp_path: Path) -> None:
-    """Every ride is refunded in full after late taps made some of them cheaper."""
-    rng, refused = random.Random("refunds"), 0
+    """Every charge is refunded in full after late taps made some fares cheaper."""
+    rng, refused, kinds = random.Random("refunds"), 0, set()
     city = make_city(tmp_path / "data", MBTA)
     riders = {city.account(): numbered(random_weeks(MBTA, rng)[:30]) for _ in range(6)}
     for when, rider, one in sorted(in_some_order(riders, rng), key=lambda sent: sent[0]):
@@ -245,8 +297,9 @@ def test_refunds_never_exceed_what_the_rides_cost_after_corrections(tmp_path: Pa
     close(city)
     for rider in riders:
         cost, given = city.charged(rider), 0
-        for entry in rides_of(city, rider):
-            amount = Money(entry.amount_minor, "USD")
+        for entry in charges_of(city, rider):
+            amount = Money(charge_of(entry), "USD")
+            kinds.add(entry.kind)
             try:
                 refund(city.town.ledger, entry.entry_id, amount, "disruption", str(uuid4()), "ada")
             except EntryRefused as error:
@@ -256,14 +309,91 @@ def test_refunds_never_exceed_what_the_rides_cost_after_corrections(tmp_path: Pa
                 given += amount.minor
         assert given <= cost
     assert refused > 0  # else nothing was corrected, and this test shows nothing
+    assert kinds == {"ride", "day_close"}
     check_log(city)
 
 
-def rides_of(city: City, rider: str) -> list[EntryRow]:
-    """The rider's rides that were charged at their own tap."""
+def charges_of(city: City, rider: str) -> list[EntryRow]:
+    """The entries that charged the rider something: a tap's, a day's that closed, a correction."""
     with reading(city.town.ledger.engine) as session:
-        mine = select(EntryRow).where(EntryRow.account_id == rider, EntryRow.kind == "ride")
-        return [entry for entry in session.exec(mine) if entry.amount_minor]
+        mine = select(EntryRow).where(EntryRow.account_id == rider, col(EntryRow.kind).in_(FARES))
+        return [entry for entry in session.exec(mine) if charge_of(entry)]
+
+
+def closed_journey(city: City) -> tuple[str, str, EntryRow]:
+    """A rider without the other tap: the account, the tap in, and what charged the maximum."""
+    rider = city.account()
+    enter = tap(MBTA, "commuter_rail", "in", "NEC-2287-01", TUESDAY, "08:00")
+    city.ride(rider, enter)
+    city.town.clock.now = at(MBTA, TUESDAY + timedelta(days=8), "12:00")  # nobody closed it before
+    close(city)
+    (closing,) = charges_of(city, rider)
+    assert (closing.kind, charge_of(closing)) == ("day_close", 1325)
+    return rider, enter.tap_id, closing
+
+
+def test_a_maximum_fare_is_given_back_where_it_was_charged_and_never_twice(
+    city_of: CityMaker,
+) -> None:
+    city = city_of(MBTA)
+    rider, entered, closing = closed_journey(city)
+
+    def give_back(about: str, minor: int) -> Recorded | str:
+        amount = Money(minor, "USD")
+        try:
+            return refund(city.town.ledger, about, amount, "wrong_charge", str(uuid4()), "ada")
+        except EntryRefused as error:
+            return str(error)
+
+    assert "give back the entry that was" in str(give_back(entered, 1325))
+    assert "of the ride's charge $13.25 is left" in str(give_back(closing.entry_id, 1326))
+    with ThreadPoolExecutor(4) as at_once:
+        answers = list(at_once.map(lambda _: give_back(closing.entry_id, 1325), range(4)))
+    assert sum(isinstance(answer, Recorded) for answer in answers) == 1
+    assert "of the ride's charge $0.00 is left" in str(give_back(closing.entry_id, 1))
+    assert (city.charged(rider), balance(city.town.ledger, rider).minor) == (0, 0)
+    check_log(city)
+
+
+def test_a_maximum_fare_is_disputed_and_settled(city_of: CityMaker) -> None:
+    city = city_of(MBTA)
+    ledger = city.town.ledger
+    rider, _, closing = closed_journey(city)
+    for upheld in (False, True):
+        credit_id = str(uuid4())
+        dispute_credit(ledger, closing.entry_id, Money(1325, "USD"), credit_id, "ada")
+        assert balance(ledger, rider).minor == 0
+        if upheld:
+            erase_account(ledger, rider)
+        settle_dispute(ledger, credit_id, upheld=upheld, made_by="ada")
+    assert sums(city)["income:fares:commuter_rail"] == sums(city)[SUSPENSE] == 0
+    with pytest.raises(EntryRefused, match="erased"):
+        refund(ledger, closing.entry_id, Money(1, "USD"), "disruption", str(uuid4()), "ada")
+    check_log(city)
+
+
+def sums(city: City) -> dict[str, int]:
+    with reading(city.town.ledger.engine) as session:
+        return {line.account: line.total.minor for line in trial_balance(session)}
+
+
+def test_a_fare_that_another_weeks_tap_added_is_given_back_where_it_was_charged(
+    tmp_path: Path,
+) -> None:
+    """A journey over Monday's half past four: its tap out charges the week before."""
+    city = make_city(tmp_path / "data", MBTA)
+    rider, monday = city.account(), TUESDAY + timedelta(days=6)
+    enter = tap(MBTA, "commuter_rail", "in", "NEC-2287-01", monday, "04:20")
+    city.ride(rider, enter, tap(MBTA, "commuter_rail", "out", "NEC-1851-01", monday, "05:10"))
+    (added,) = charges_of(city, rider)
+    assert (added.kind, charge_of(added)) == ("fare_adjustment", 1225)
+    about, whole = added.entry_id, Money(1225, "USD")
+    refund(city.town.ledger, about, whole, "disruption", str(uuid4()), "ada")
+    with pytest.raises(EntryRefused, match=r"of the ride's charge \$0\.00 is left"):
+        refund(city.town.ledger, about, whole, "goodwill", str(uuid4()), "ada")
+    assert (city.charged(rider), balance(city.town.ledger, rider).minor) == (0, 0)
+    check_log(city)
+    city.close()
 
 
 def test_after_three_days_a_tap_only_gives_back(city_of: CityMaker) -> None:

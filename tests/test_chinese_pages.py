@@ -15,8 +15,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from models.access.staff import choose_language
-from tests.attack_site import Fields, PageForm, Site, make_site
-from tests.test_attacks import ENDING_FORMS, known, look_up, usual
+from tests.attack_site import ENDING_FORMS, Fields, PageForm, Site, make_site, usual
+from tests.test_attacks import known, look_up
 
 ENGLISH = re.compile(r"[A-Za-z][a-z]+(?:,? [A-Za-z]?[a-z]+'?){2,}")
 NOT_OURS = re.compile(

@@ -26,7 +26,7 @@ from ledger.console.statements_pages import STATEMENT_BYTES_MAX, may_import
 from ledger.console.words import resolution
 from ledger.proving import receipt
 from ledger.reconcile.importing import import_statement
-from ledger.reconcile.resolve import REASONS
+from ledger.reconcile.resolve import REASONS, TAP_REASONS
 from ledger.reconcile.rules import Rules
 from ledger.reconcile.run import run_day
 from ledger.topups import top_up
@@ -245,9 +245,9 @@ def test_only_bookkeepers_send_long_files() -> None:
 
 def test_the_reasons_of_resolutions_are_the_ledgers_own(app: Flask) -> None:
     with app.test_request_context():
-        assert {code: resolution(code) for code in REASONS} == {
-            code: words for code, (_, words) in REASONS.items()
-        }
+        words = {code: words for code, (_, words) in REASONS.items()}
+        words |= {code: words for of in TAP_REASONS.values() for code, words in of.items()}
+        assert {code: resolution(code) for code in words} == words
 
 
 def many(town: Town, number: int) -> list[str]:

@@ -4,6 +4,7 @@ in the ledger. Who is on screen is known; the gate must find exactly that."""
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from models.faces.tracking import Tracker
 from tests.conftest import read_rgb
 from tests.station import Station, facefare
 
+ALL = os.environ.get("FACEFARE_TEST_ALL") == "1"
 STAGE_STILLS = ("alex-lacamoire.png", "biden.jpg", "lin-manuel-miranda.png", "obama.jpg")
 SPEAKERS = (
     "driving_d0", "driving_d10", "driving_d12", "driving_d14", "driving_d18", "driving_d20",
@@ -133,7 +135,10 @@ def clip_length_s(clip: Path) -> float:
 def test_each_speaker_opens_on_their_own_clip_and_on_no_other(
     station: Station, engine: DlibEngine, data: Path, tmp_path: Path
 ) -> None:
-    """Enrolled from the first third, recognised on the last, all ten in one gallery."""
+    """Enrolled from the first third, recognised on the last, all ten in one gallery.
+
+    With FACEFARE_TEST_ALL=1 all ten come by, else four.
+    """
     clips = {name: data / "clips" / "speakers" / f"{name}.mp4" for name in SPEAKERS}
     length_s = {name: clip_length_s(clip) for name, clip in clips.items()}
     owner = {
@@ -142,13 +147,15 @@ def test_each_speaker_opens_on_their_own_clip_and_on_no_other(
     }
     gate = station.add_gate("hall-1")
     opened = {}
-    for name, clip in clips.items():
+    coming = SPEAKERS if ALL else SPEAKERS[:4]
+    for name in coming:
+        clip = clips[name]
         before = len(station.charged())
         summary, _ = station.replay(gate, clip, engine, from_s=length_s[name] * 2 / 3)
         assert summary.pending == 0
         opened[name] = [owner[account] for account in station.charged()[before:]]
-    assert opened == {name: [name] for name in SPEAKERS}
-    assert station.verify()["entries"] == 2 * len(SPEAKERS)
+    assert opened == {name: [name] for name in coming}
+    assert station.verify()["entries"] == len(SPEAKERS) + len(coming)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +177,7 @@ def test_killing_the_server_while_the_gate_replays_loses_and_doubles_nothing(
     # Each gate sees the same two riders: one photo that is not the one in the clip, and one
     # that is, so that both open at every gate.
     riders = [station.enroll([stills / "obama.jpg"]), station.enroll([stills / "biden.jpg"])]
-    gates = [station.add_gate(f"hall-{number}") for number in range(3)]
+    gates = [station.add_gate(f"hall-{number}") for number in range(3 if ALL else 2)]
     for gate in gates:
         station.replay(gate, crowd_clip, engine, to_s=0.5)  # receives the gallery
     stop = threading.Event()

@@ -24,6 +24,7 @@ from facefare.setup import make_data
 from ledger.adjustments import GOODWILL_REASONS, WRITE_OFF_REASONS
 from ledger.console.words import reason
 from ledger.fares.standing import BLOCK_REASONS
+from ledger.holds import HOLD_REASONS, RESOLUTIONS
 from ledger.refunds import REASONS
 from models.access.staff import StaffRegister, add_staff
 from models.faces.quality import ADVICE
@@ -185,7 +186,7 @@ def test_every_language_has_a_consent_text_with_the_same_sections() -> None:
 
 
 def test_the_reasons_of_credits_and_blocks_are_the_ledgers_own() -> None:
-    for reasons in (REASONS, GOODWILL_REASONS, WRITE_OFF_REASONS):
+    for reasons in (REASONS, GOODWILL_REASONS, WRITE_OFF_REASONS, HOLD_REASONS, RESOLUTIONS):
         assert {code: reason(code, "") for code in reasons} == reasons
     assert all(reason(code, "") == block.words for code, block in BLOCK_REASONS.items())
 

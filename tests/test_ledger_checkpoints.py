@@ -300,7 +300,49 @@ def test_the_publisher_complains_once_and_signs_again_when_it_can(
         publisher.stop()
 
 
+def test_the_publisher_outlives_what_nobody_expected(
+    town: Town, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(town.ledger, interval_s=0.01)
+    publisher.start()
+    try:
+        monkeypatch.setattr(town.clock, "now", None)
+        until = time.monotonic() + 3
+        while "AttributeError" not in caplog.text:
+            assert time.monotonic() < until, "nobody complained"
+            time.sleep(0.02)
+        monkeypatch.undo()
+        town.rides(1)
+        wait_for(town, 1, within_s=3)
+    finally:
+        publisher.stop()
+
+
+def test_health_is_red_where_nobody_signs_though_there_is_nothing_to_sign(town: Town) -> None:
+    assert "nobody has looked yet" in health(town.ledger).problem
+    publish(town.ledger)
+    town.clock.forward(15)
+    assert health(town.ledger).ok
+    town.clock.forward(1)
+    assert not health(town.ledger).ok
+    assert "nobody has looked for 16 s" in health(town.ledger).problem
+    publish(town.ledger)
+    assert health(town.ledger).ok
+
+
+def test_health_is_red_where_nobody_signs_since_the_clock_was_set_back(town: Town) -> None:
+    publish(town.ledger)
+    town.rides(1)
+    town.clock.forward(-3600)
+    assert not health(town.ledger).ok
+    assert "set back" in health(town.ledger).problem
+    publish(town.ledger)
+    town.rides(1)  # it bears the time of the ride before, an hour from now
+    assert health(town.ledger).ok
+
+
 def test_health_is_red_when_entries_wait_too_long_for_a_signature(town: Town) -> None:
+    publish(town.ledger)
     assert health(town.ledger).ok
     town.rides(1)
     assert health(town.ledger).ok

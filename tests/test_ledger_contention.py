@@ -1,4 +1,7 @@
-"""Sixteen gates at once, with taps sent twice and ids used for something else."""
+"""Sixteen gates at once, with taps sent twice and ids used for something else.
+
+What they leave behind, exported into an empty ledger of the other kind, has the signed root.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from bench.postgres import Postgres
+from ledger.kept import CheckpointFile
+from ledger.replaying import entry_lines, replay
+from models.log.notes import check_checkpoint
 from tests.crowd import Client, Crowd, LedgerProcess, check_outcome, leaves, provisioned_gates
 from tests.postgres import a_server, make_postgres_town
-from tests.town import Town, TownGate, make_town
+from tests.town import ORIGIN, Town, TownGate, make_town
 
 CLIENTS = 16
 TAPS = 200 if os.environ.get("FACEFARE_TEST_ALL") == "1" else 40
@@ -25,10 +31,24 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def town(request: pytest.FixtureRequest, tmp_path: Path) -> Town:
-    if request.param == "sqlite":
-        return make_town(tmp_path / "data")
-    return make_postgres_town(tmp_path / "data", request.getfixturevalue("server"))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def town(kind: str, server: Postgres, tmp_path: Path) -> Town:
+    return a_town(kind, server, tmp_path / "data")
+
+
+@pytest.fixture
+def other_kind(kind: str, server: Postgres, tmp_path: Path) -> Town:
+    """An empty ledger of the other kind than the town's."""
+    other = {"sqlite": "postgresql", "postgresql": "sqlite"}[kind]
+    return a_town(other, server, tmp_path / "other")
+
+
+def a_town(kind: str, server: Postgres, path: Path) -> Town:
+    return make_town(path) if kind == "sqlite" else make_postgres_town(path, server)
 
 
 class Script:
@@ -54,7 +74,9 @@ class Script:
         return [self.taps[start : start + AT_ONCE] for start in range(0, TAPS, AT_ONCE)]
 
 
-def test_rows_are_distinct_ids_and_mismatches_are_conflicts(town: Town, tmp_path: Path) -> None:
+def test_rows_are_distinct_ids_and_mismatches_are_conflicts(
+    town: Town, other_kind: Town, tmp_path: Path
+) -> None:
     accounts = [town.account() for _ in range(20)]
     gates = provisioned_gates(town, CLIENTS)
     scripts = [Script(gate, accounts, random.Random(gate.name)) for gate in gates]
@@ -83,3 +105,8 @@ def test_rows_are_distinct_ids_and_mismatches_are_conflicts(town: Town, tmp_path
     assert {answer["tap_id"] for answer in told if answer["status"] == "accepted"} == ids
     check_outcome(town, told, ids)
     assert len(leaves(town)) == len(ids)
+    made = replay(other_kind.ledger, entry_lines(town.ledger))
+    key = town.ledger.log_key.public_key()
+    note = CheckpointFile(town.data.checkpoint_file).read()
+    assert made == check_checkpoint(note, ORIGIN, key)
+    assert leaves(other_kind) == leaves(town)

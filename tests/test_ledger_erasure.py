@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from sqlmodel import select
 from ledger.accounts import AccountError, balance
 from ledger.answers import Accepted, Refused
 from ledger.checkpoints import publish
+from ledger.closing import Timer
 from ledger.entries import decode
 from ledger.erasure import erase_account
 from ledger.kept import CheckpointFile
@@ -23,7 +26,7 @@ from models.database import reading
 from models.money import Money
 from models.tables.ledger import EntryRow, PostingRow, TapRow
 from models.vault import KeyErased
-from tests.town import ORIGIN, Town, make_town
+from tests.town import ORIGIN, BrokenAtFirst, Town, make_town
 
 
 @pytest.fixture
@@ -141,6 +144,24 @@ def test_erasing_again_changes_nothing_and_finishes_what_a_crash_left(town: Town
     assert check(town).entries == size
     with pytest.raises(KeyErased):
         town.ledger.vault.key(f"account:{gone}")
+
+
+def test_another_worker_forgets_an_erased_rider_soon(town: Town) -> None:
+    other = town.reopened()
+    gone, stays = other.rides(1), other.rides(1)
+    assert set(other.ledger.fares.kept()) == {gone, stays}
+    erase_account(town.ledger, gone)
+    assert set(other.ledger.fares.kept()) == {gone, stays}
+    clock = BrokenAtFirst(other.clock)  # what one work meets does not end the others
+    timer = Timer(replace(other.ledger, clock=clock), interval_s=0.01)
+    timer.start()
+    until = time.monotonic() + 10
+    while other.ledger.fares.kept() != [stays]:
+        assert time.monotonic() < until, "it was not forgotten"
+        time.sleep(0.01)
+    timer.stop()
+    assert clock.failed
+    other.ledger.engine.dispose()
 
 
 def test_rides_cannot_be_unlinked_on_the_quiet(town: Town) -> None:

@@ -15,6 +15,8 @@ from sqlmodel import select
 from ledger.accounts import balance
 from ledger.checkpoints import publish
 from ledger.console.pages import finance
+from ledger.reconcile.rules import Rules
+from ledger.reconcile.run import run_day
 from models.access.web import signed_in
 from models.database import reading
 from models.money import Money
@@ -94,13 +96,35 @@ def test_the_overview_shows_takings_balance_and_trouble(app: Flask, town: Town) 
     assert "income:fares:metro" in page
     assert page.count("CN¥8.00") == 3  # takings of the gate, debit and credit
     assert "over 4 entries" in page
-    assert "Missing taps" in page
+    assert "Missing taps" in page and "<td>south-1</td><td>4</td>" in page
+    assert tiles(page) == {"tap_gap": "1"}
     assert "signature does not verify" in page
 
 
-def test_the_overview_shows_what_was_quarantined(app: Flask, town: Town) -> None:
-    town.charge(town.gate.tap(town.account(), prev="ab" * 32))
-    assert "quarantined" in client_as(app, "auditor").get("/finance/").text
+def tiles(page: str) -> dict[str, str]:
+    """How many differences of each kind about taps the overview says there are."""
+    return dict(re.findall(r'kind=(\w+)">.*?<td class="number">(\d+)</td>', page))
+
+
+def test_the_overview_counts_what_was_quarantined_and_two_persons_charge_it(
+    app: Flask, town: Town
+) -> None:
+    account = town.account()
+    town.charge(town.gate.tap(account, prev="ab" * 32))
+    page = client_as(app, "auditor").get("/finance/").text
+    assert "quarantined" in page and tiles(page) == {"tap_fork": "1"}
+    run_day(town.ledger, "2026-11-22", Rules())
+    for name, said, cents in (("fang", "This takes two", 0), ("wei", "Recorded", -200)):
+        client = app.test_client()
+        client.get(f"/as/{name}/finance")
+        queue = client.get("/finance/differences?kind=tap_fork").text
+        (path,) = set(re.findall(r"/finance/differences/[0-9a-f]{24}", queue))
+        shown = client.get(path).text
+        assert "tap 1 of the gate south-1 contradicts its other taps" in shown
+        form = {name: field(shown, name) for name in ("csrf_token", "version")}
+        client.post(f"{path}/resolve", data={**form, "reason": "charge", "words": ""})
+        assert said in client.get(path).text
+        assert balance(town.ledger, account).minor == cents
 
 
 def test_entries_are_listed_newest_first_and_page_by_page(app: Flask, town: Town) -> None:

@@ -18,9 +18,10 @@ from ledger.once import EntryRefused
 from ledger.replaying import entry_lines, replay
 from ledger.sequencer import sequence
 from ledger.topups import top_up
+from ledger.verify import LogBroken, verify
 from models.money import Money
 from tests.postgres import a_server, make_postgres_town
-from tests.town import Town, make_town
+from tests.town import ORIGIN, Town, make_town
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,19 @@ def test_a_log_is_replayed_whole_or_not_at_all(tmp_path: Path) -> None:
             replay(target.ledger, broken)
     assert list(entry_lines(target.ledger)) == []
     assert replay(target.ledger, lines).size == len(lines)
+
+
+def test_a_replayed_log_has_bytes_and_a_root_but_nothing_beside_them(tmp_path: Path) -> None:
+    """So ``verify``, which reads taps and accounts too, refuses it; its root is the check."""
+    source = make_town(tmp_path / "source")
+    source.rides(3)
+    signed = publish(source.ledger)
+    target = make_town(tmp_path / "target")
+    made = replay(target.ledger, entry_lines(source.ledger))
+    assert (made.size, made.root) == (signed.size, signed.root)
+    with pytest.raises(LogBroken, match="the tap that caused it is missing") as caught:
+        verify(target.ledger.engine, ORIGIN, source.ledger.log_key.public_key())
+    assert caught.value.index == 0
 
 
 def test_the_first_entries_alone_have_the_root_of_their_checkpoint(tmp_path: Path) -> None:

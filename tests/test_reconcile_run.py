@@ -127,7 +127,7 @@ def test_every_planted_difference_is_found_and_nothing_else(town: Town) -> None:
     run_day(town.ledger, RUN_DAY, RULES)
     found = report(town)
     assert {(one["kind"], one["subject"]) for one in found["differences"]} == made.planted
-    assert len({kind for kind, _ in made.planted}) == 13
+    assert len({kind for kind, _ in made.planted}) == 15
     assert found["unexplained"] == 0
     listed = {f"{a['account']} {a['currency']}": a["balance"] for a in found["clearing"]}
     assert listed == balances(town)

@@ -9,13 +9,20 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from enrollment.rider_money import Movement
 from facefare.rider_ledger import BY_THE_RIDER, DISPUTES_OPEN_MAX, rider_money
 from ledger.adjustments import settle_dispute
+from ledger.closing import close_days
 from ledger.console.refunds_pages import open_disputes
+from ledger.fares.feedfiles import FeedFiles
+from ledger.feeds import activate
 from ledger.requests import open_requests
 from models.database import reading
 from models.money import Money
-from tests.riding import City, check_books, post, rides_of
+from models.tables.riders import Rider
+from tests.fares_feed import FILES, START
+from tests.riding import City, check_books, post, rides_of, staff_browser
+from tests.town import TownGate
 
 
 @pytest.fixture
@@ -44,6 +51,48 @@ def test_a_disputed_ride_is_refunded_first_and_then_waits_for_staff(city: City) 
     assert "the charge was right" in client.get(f"/me/rides/{ride}").text
     assert "CN¥48.00" in client.get("/me/").text
     check_books(city)
+
+
+def test_a_maximum_fare_stands_among_the_rides_and_is_disputed_there(tmp_path: Path) -> None:
+    city = City(tmp_path, lambda text: text.replace('currency = "CNY"', 'currency = "EUR"'))
+    files = FeedFiles("small", {name: text.encode() for name, text in FILES.items()})
+    activate(city.ledger.engine, files, START, "EUR", "mei", city.clock())
+    city.gate = TownGate("alder-1", "alder")
+    rider = city.rider()
+    city.pay(rider)
+    entered = city.ride(rider)
+    city.clock.forward(days=2)
+    close_days(city.ledger)
+    closing = movements(city, rider)[0]
+    assert (closing.kind, closing.amount.text()) == ("day_close", "€5.00")
+    client = city.signed_in(rider)
+    listed = client.get("/me/rides").text
+    assert closing.title in listed and "The other tap of the journey" in listed
+    assert "Nothing was charged" in client.get(f"/me/rides/{entered}").text
+    page, dispute = f"/me/rides/{closing.entry_id}", {"why": "wrong-fare"}
+    assert "€5.00" in client.get(page).text and "Dispute this ride" in client.get(page).text
+    for _ in range(2):
+        assert post(client, f"{page}/dispute", dispute).status_code == 303
+    assert post(client, f"/me/rides/{entered}/dispute", dispute).status_code == 409
+    with reading(city.ledger.engine) as session:
+        (credit,) = open_disputes(session)
+    assert (credit.corrects, credit.amount_minor) == (closing.entry_id, 500)
+    assert "€50.00" in client.get("/me/").text
+    finance = staff_browser(city, "finance")
+    assert closing.entry_id in finance.get("/finance/waiting").text
+    answer = post(finance, f"/finance/disputes/{credit.entry_id}", {"decision": "upheld"},
+                  "/finance/adjust")  # fmt: skip
+    assert answer.status_code == 302
+    shown = movements(city, rider)[1]
+    assert (shown.entry_id, shown.dispute, shown.refundable) == (closing.entry_id, "upheld", False)
+    check_books(city)
+    city.close()
+
+
+def movements(city: City, rider: Rider) -> list[Movement]:
+    """What the rider's page and the help desk list, newest first."""
+    with city.app.test_request_context():
+        return rider_money(city.ledger, None).movements(rider.account_id, None)
 
 
 def test_only_some_disputes_are_open_at_once(city: City) -> None:

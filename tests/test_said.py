@@ -16,7 +16,7 @@ from sqlalchemy import Engine, MetaData, text
 
 from bench.postgres import Postgres
 from facefare import languages
-from ledger.reconcile import differences
+from ledger.reconcile import differences, gate_taps
 from ledger.reconcile.said import AS_WRITTEN, SENTENCES, said, sentence
 from ledger.schema import _SCRIPTS, upgrade
 from models.database import open_postgres, open_sqlite, writing
@@ -61,11 +61,12 @@ def test_what_somebody_else_wrote_is_not_taken_for_a_pattern() -> None:
 
 
 def test_every_code_that_is_found_has_a_sentence() -> None:
-    code = Path(differences.__file__).read_text("utf-8")
+    files = differences.__file__, gate_taps.__file__
+    code = "".join(Path(file).read_text("utf-8") for file in files)
     codes = set(re.findall(r'said\("([a-z_]+)"', code)) | set(
         re.findall(r'"(cash_at_bank|amount_at_bank)"', code)
     )
-    codes |= {"charge_unknown", "refund_unknown"}
+    codes |= {"charge_unknown", "refund_unknown", "tap_arrived"}
     assert codes <= SENTENCES.keys()
     assert SENTENCES.keys() - codes == {AS_WRITTEN, "counterpart_found", "found_anew"}
 

@@ -28,9 +28,10 @@ from ledger.kept import CheckpointFile
 from ledger.ledger import utc_now
 from ledger.stamper import Stamper, ask_over_http
 from ledger.timestamps import Ask, Stamp, TimestampTrouble, check_stamps, stamp, stamped_today
+from ledger.verified import last_verified
 from models.settings import TimestampSettings
 from tests.conftest import missing
-from tests.town import Town, make_town
+from tests.town import BrokenAtFirst, Town, make_town
 
 _CONFIG = """\
 [tsa]
@@ -284,10 +285,24 @@ def test_the_command_shows_the_stamps(town: Town, ask: Ask) -> None:
     assert "the first 3 entries existed on" in CliRunner().invoke(command, arguments).output
     kept_answer(town).write_bytes(b"nonsense")
     assert isinstance(CliRunner().invoke(command, arguments).exception, LogBroken)
+    verified = last_verified(town.ledger)
+    assert verified is not None and "the time-stamp of" in verified.trouble
+
+
+def test_stamps_without_an_authority_in_the_settings_are_said_not_to_be_checked(
+    town: Town, ask: Ask
+) -> None:
+    take(town, ask)
+    kept_answer(town).write_bytes(b"nonsense")
+    settings = town.data.settings_file.read_text(encoding="utf-8")
+    without = settings.partition("\n[timestamp]")[0]
+    town.data.settings_file.write_text(without, encoding="utf-8")
+    said = CliRunner().invoke(command, ["verify", "--data", str(town.data.path)]).output
+    assert "not excluded: when entries existed: the time-stamps that are kept (1) were not" in said
 
 
 def test_the_thread_stamps_each_day_once(town: Town, authority: Authority) -> None:
-    stamper = Stamper(replace(town.ledger, clock=utc_now))
+    stamper = Stamper(replace(town.ledger, clock=BrokenAtFirst(utc_now)), pause_s_first=0.1)
     stamper.start()
     until = time.monotonic() + 15
     while not list((town.data.path / "log").glob("timestamps/*.tsr")):

@@ -15,6 +15,7 @@ from ledger.api import public
 from ledger.checkpoints import publish
 from ledger.ledger import Ledger
 from ledger.witness import create_witness, open_witness
+from ledger.witnessed import WitnessFiles
 from ledger.witnessing import (
     Answer,
     Standing,
@@ -204,6 +205,52 @@ def test_the_submitter_tells_of_a_witness_that_is_away_and_goes_on_when_it_is_ba
             eventually(lambda: standing(back).size == 5)
         finally:
             submitter.stop()
+
+
+def test_health_is_red_while_a_witness_contradicts_the_log_even_if_it_is_away(
+    town: Town, folder: Path, tmp_path: Path
+) -> None:
+    town.rides(1)
+    publish(town.ledger)
+    town.ledger.engine.dispose()
+    shutil.copytree(town.data.path, tmp_path / "backup")
+    town.rides(1)
+    publish(town.ledger)
+    with running(folder) as url:
+        ask(town, url)
+        backup = DataDirectory(tmp_path / "backup")
+        file = backup.settings_file
+        was = town.ledger.settings.witnesses[0].url
+        file.write_text(file.read_text(encoding="utf-8").replace(was, url), encoding="utf-8")
+        restored = Town(backup, Ledger.open(backup, town.clock), town.clock)
+        publish(restored.ledger)
+        submitter = Submitter(restored.ledger, pause_s_first=0.1)
+        submitter.start()
+        try:
+            eventually(lambda: standing(restored).contradicts)
+        finally:
+            submitter.stop()
+    away = WitnessFiles(restored.ledger, restored.ledger.settings.witnesses[0])
+    assert away.complain("it cannot be reached", contradicts=False)
+    app = Flask(__name__)
+    app.register_blueprint(public(restored.ledger))
+    answer = app.test_client().get("/health/ledger")
+    assert (answer.status_code, answer.get_json()["status"]) == (503, "contradicted")
+    assert "2 entries, but only 1 are here" in answer.get_json()["witnesses"][0]["trouble"]
+
+
+def test_the_submitter_outlives_a_complaint_that_cannot_be_kept(tmp_path: Path) -> None:
+    town = with_witness(tmp_path / "data", tmp_path / "witness", "http://127.0.0.1:9")
+    in_the_way = town.data.checkpoint_file.with_name("witnessed")
+    in_the_way.touch()
+    submitter = Submitter(town.ledger, pause_s_first=0.1)
+    submitter.start()
+    try:
+        time.sleep(0.7)  # one round
+        in_the_way.unlink()
+        eventually(lambda: "cannot be reached" in standing(town).trouble)
+    finally:
+        submitter.stop()
 
 
 def test_a_key_that_is_no_witnesss_key_is_refused_in_the_settings(town: Town) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -13,11 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from uuid6 import uuid7
 
-import ledger.ledger
 from ledger.accounts import open_account
 from ledger.answers import Accepted, Answer
 from ledger.charge import charge_taps
-from ledger.ledger import Ledger
+from ledger.ledger import Ledger, make_database, make_keys
 from models.access.gates import RegisteredGate
 from models.database import open_sqlite, writing
 from models.settings import TEMPLATE, DataDirectory, make_directories
@@ -48,6 +49,19 @@ class Clock:
 
     def forward(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+
+class BrokenAtFirst:
+    """A clock that fails once, in a way nobody expects, and is as good as ``clock`` after."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock, self.failed = clock, False
+
+    def __call__(self) -> datetime:
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("the clock is broken")
+        return self._clock()
 
 
 @dataclass
@@ -130,11 +144,22 @@ class Town:
         return replace(self, ledger=Ledger.open(self.data, self.clock))
 
 
+@cache
+def _empty_fares() -> bytes:
+    """The fares database of a new ledger, made once by all its migrations and then copied."""
+    with TemporaryDirectory() as folder:
+        data = DataDirectory(Path(folder) / "data")
+        make_directories(data)
+        make_database(data)
+        return data.fares_db.read_bytes()
+
+
 def make_town(path: Path, change_settings: Callable[[str], str] = lambda text: text) -> Town:
     """A new data directory at ``path`` with an open ledger."""
     data = DataDirectory(path)
     make_directories(data)
-    ledger.ledger.create(data)
+    data.fares_db.write_bytes(_empty_fares())
+    make_keys(data)
     settings = TEMPLATE.format(operator="Test Town", origin=ORIGIN)
     data.settings_file.write_text(change_settings(settings), encoding="utf-8")
     open_sqlite(data.access_db, AccessTable.metadata, create=True).dispose()

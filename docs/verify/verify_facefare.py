@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""Check a Facefare receipt, or two checkpoints, without any Facefare program.
+"""Check a Facefare receipt, checkpoint or whole log without any Facefare program.
 
     python verify_facefare.py receipt FILE.tlog-proof --key KEY [--ride-key HEX]
-    python verify_facefare.py checkpoint FILE --key KEY
-    python verify_facefare.py entries FOLDER CHECKPOINT --key KEY
+    python verify_facefare.py checkpoint FILE --key KEY [--witness KEY ...]
+    python verify_facefare.py entries EXPORT [CHECKPOINT ...] --key KEY
 
-KEY is the log's public key as the operator publishes it: origin+hash+base64. ``entries``
-takes the bundles an auditor downloaded from /log/tile/entries/ (any file names that sort in
-their order), hashes every entry, follows the chain and compares the root with a checkpoint
-that was kept elsewhere.
+KEY is the log's public key as the operator publishes it: origin+hash+base64. A witness's key
+has the same form; the checkpoint must then bear its cosignature.
 
-Needs Python 3.11 and the package ``cryptography``; nothing else. It reads the formats of
-RFC 6962 (tree), C2SP signed-note, tlog-checkpoint, tlog-proof and tlog-tiles, and of
-docs/ledger-format.md (entries). It prints what was shown, or says what is wrong and exits
-with 1.
+EXPORT is the file that ``facefare ledger entries`` writes, one entry a line, or a folder of the
+bundles from /log/tile/entries/ (any file names that sort in their order). Every entry is hashed,
+the chain followed, and the tree compared with every CHECKPOINT: the newest and those that you
+kept earlier show that the log only grew in between. Without one the root is printed.
+
+Needs Python 3.11 and the package ``cryptography``; nothing else. It reads RFC 6962 (tree), C2SP
+signed-note, tlog-checkpoint, -cosignature, -proof and -tiles, and docs/ledger-format.md
+(entries). It prints what was shown, or says what is wrong and exits with 1.
 """
 # ruff: noqa: T201 - a stand-alone program prints
 
@@ -27,11 +29,14 @@ import hmac
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+LOG, WITNESS = b"\x01", b"\x04"  # what kind of key: whose signature it makes
 
 
 class Wrong(Exception):
@@ -56,49 +61,76 @@ def decode(text: str) -> bytes:
     return data
 
 
-class LogKey:
-    """A public key in the form origin+hash+base64(0x01 || 32 bytes)."""
+class SignerKey:
+    """A public key in the form name+hash+base64(kind || 32 bytes)."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, kind: bytes) -> None:
         parts = text.strip().split("+", 2)
         if len(parts) != 3:
-            raise Wrong("a log's key has the form origin+hash+base64")
-        self.origin, named, encoded = parts
+            raise Wrong(f"{text[:40]!r} is not a public key of the form name+hash+base64")
+        self.name, named, encoded = parts
         raw = decode(encoded)
-        if len(raw) != 33 or raw[0] != 1:
-            raise Wrong("the key is not an Ed25519 key")
-        self.id = hashlib.sha256(self.origin.encode() + b"\n" + raw).digest()[:4]
+        if len(raw) != 33 or raw[:1] != kind:
+            raise Wrong(f"the key of {self.name} is not the Ed25519 key of a log or witness")
+        self.id = hashlib.sha256(self.name.encode() + b"\n" + raw).digest()[:4]
         if self.id.hex() != named:
             raise Wrong("the key's hash does not fit the key; copy it again")
         self.key = Ed25519PublicKey.from_public_bytes(raw[1:])
 
+    def verify(self, signature: bytes, message: str) -> None:
+        try:
+            self.key.verify(signature, message.encode())
+        except InvalidSignature as error:
+            raise Wrong(f"the checkpoint's signature by {self.name} does not verify") from error
 
-def open_checkpoint(note: str, log: LogKey) -> tuple[int, bytes]:
-    """Return (size, root) of a checkpoint that ``log`` signed."""
+
+def signature_by(signer: SignerKey, note: str) -> tuple[str, bytes]:
+    """The text of a note, and what ``signer`` wrote under it, which is not verified yet."""
     body, separator, signatures = note.rpartition("\n\n")
     if not separator or not signatures.endswith("\n"):
         raise Wrong("this is not a signed note")
-    lines = body.split("\n")
-    if len(lines) != 3 or lines[0] != log.origin:
-        raise Wrong(f"this is not a checkpoint of {log.origin}")
-    if not lines[1].isascii() or not lines[1].isdigit() or str(int(lines[1])) != lines[1]:
-        raise Wrong("the checkpoint's size is not a plain number")
-    root = decode(lines[2])
-    if len(root) != 32:
-        raise Wrong("the checkpoint's root is not 32 bytes")
     for line in signatures[:-1].split("\n"):
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
         if dash != "\N{EM DASH}" or not encoded:
             raise Wrong("the checkpoint has a signature line that cannot be read")
         signature = decode(encoded)
-        if name == log.origin and signature[:4] == log.id:
-            try:
-                log.key.verify(signature[4:], f"{body}\n".encode())
-            except InvalidSignature as error:
-                raise Wrong("the checkpoint's signature does not verify") from error
-            return int(lines[1]), root
-    raise Wrong("the checkpoint is not signed by this key")
+        if name == signer.name and signature[:4] == signer.id:
+            return f"{body}\n", signature[4:]
+    raise Wrong(f"the checkpoint is not signed by this key of {signer.name}")
+
+
+def open_checkpoint(note: str, log: SignerKey) -> tuple[int, bytes]:
+    """Return (size, root) of a checkpoint that ``log`` signed."""
+    body, signature = signature_by(log, note)
+    log.verify(signature, body)
+    lines = body.split("\n")
+    if len(lines) != 4 or lines[0] != log.name:
+        raise Wrong(f"this is not a checkpoint of {log.name}")
+    if not lines[1].isascii() or not lines[1].isdigit() or str(int(lines[1])) != lines[1]:
+        raise Wrong("the checkpoint's size is not a plain number")
+    root = decode(lines[2])
+    if len(root) != 32:
+        raise Wrong("the checkpoint's root is not 32 bytes")
+    return int(lines[1]), root
+
+
+def cosigned_at(note: str, witness: SignerKey) -> str:
+    """When ``witness`` saw this checkpoint and none that contradicts it, in words."""
+    body, signature = signature_by(witness, note)
+    time_s = int.from_bytes(signature[:8], "big")
+    witness.verify(signature[8:], f"cosignature/v1\ntime {time_s}\n{body}")
+    return f"{witness.name} saw it at {datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def open_checkpoints(files: Iterable[Path], key: str) -> dict[int, bytes]:
+    """The root at each size that the log with this key signed for."""
+    roots: dict[int, bytes] = {}
+    for file in files:
+        size, root = open_checkpoint(file.read_text(encoding="utf-8"), SignerKey(key, LOG))
+        if roots.setdefault(size, root) != root:
+            raise Wrong(f"the log signed two histories: {file} has another root at size {size}")
+    return roots
 
 
 def root_of_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
@@ -121,24 +153,25 @@ def root_of_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes
     return node
 
 
-def read_entry(data: bytes) -> dict:
+def read_entry(data: bytes, name: str = "the entry") -> dict:
     """An entry's members; refuse what is not canonical or does not balance."""
+    sums: dict[str, int] = defaultdict(int)
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Wrong("the entry is not JSON") from error
-    again = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    if not isinstance(value, dict) or again.encode() != data or value.get("v") != 1:
-        raise Wrong("the entry is not a canonical entry of version 1")
-    sums: dict[str, int] = defaultdict(int)
-    for posting in value["postings"]:
-        sums[posting["currency"]] += posting["minor"]
+        for posting in value["postings"]:
+            sums[posting["currency"]] += posting["minor"]
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        canonical = text.encode()
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Wrong(f"{name} is not JSON with postings") from error
+    if canonical != data or value.get("v") != 1:
+        raise Wrong(f"{name} is not a canonical entry of version 1")
     if any(sums.values()):
-        raise Wrong("the entry's postings do not sum to zero")
+        raise Wrong(f"{name} has postings that do not sum to zero")
     return value
 
 
-def check_receipt(text: str, log: LogKey) -> tuple[dict, int]:
+def check_receipt(text: str, log: SignerKey) -> tuple[dict, int]:
     """Return the entry a receipt shows, and the size of the log it is shown in."""
     head, separator, note = text.partition("\n\n")
     lines = head.split("\n")
@@ -155,14 +188,18 @@ def check_receipt(text: str, log: LogKey) -> tuple[dict, int]:
     if root_of_path(leaf_hash(entry), int(number), size, path) != root:
         raise Wrong("the proof does not lead from this entry to the signed root")
     value = read_entry(entry)
-    if value["seq"] != int(number):
+    if value.get("seq") != int(number):
         raise Wrong("the entry's own number is another one than its place in the log")
     return value, size
 
 
-def entries_in(folder: Path) -> Iterator[bytes]:
-    """The entries of all bundles in ``folder``, in the order of the files' paths."""
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+def entries_in(export: Path) -> Iterator[bytes]:
+    """The lines of a file, or the entries of all bundles in a folder in their paths' order."""
+    if not export.is_dir():
+        with export.open("rb") as lines:
+            yield from (line.removesuffix(b"\n") for line in lines)
+        return
+    for file in sorted(path for path in export.rglob("*") if path.is_file()):
         data, place = file.read_bytes(), 0
         while place < len(data):
             length = int.from_bytes(data[place : place + 2], "big")
@@ -173,43 +210,62 @@ def entries_in(folder: Path) -> Iterator[bytes]:
             place += 2 + length
 
 
-def check_entries(entries: Iterator[bytes], size: int, root: bytes) -> int:
-    """Hash and chain the first ``size`` entries and compare the tree with ``root``."""
+def root_of_peaks(peaks: list[tuple[int, bytes]]) -> bytes:
+    found = peaks[-1][1] if peaks else hashlib.sha256(b"").digest()
+    for _, peak in reversed(peaks[:-1]):
+        found = node_hash(peak, found)
+    return found
+
+
+def check_entries(entries: Iterable[bytes], roots: dict[int, bytes]) -> tuple[int, bytes]:
+    """Hash and chain the entries, compare the tree at the sizes in ``roots``; size and root."""
     peaks: list[tuple[int, bytes]] = []  # (leaves, root) of the perfect subtrees
-    previous, count = "0" * 64, 0
+    previous, recorded_at, count = "0" * 64, "", 0
+    if roots.get(0, root_of_peaks(peaks)) != root_of_peaks(peaks):
+        raise Wrong("the checkpoint of the empty log has another root than the empty tree")
     for entry in entries:
-        if count == size:
-            break
-        value = read_entry(entry)
-        if value["seq"] != count or value["prev"] != previous:
+        value = read_entry(entry, f"entry {count}")
+        if value.get("seq") != count or value.get("prev") != previous:
             raise Wrong(f"entry {count} does not follow the one before it")
+        if str(value.get("recorded_at")) < recorded_at:
+            raise Wrong(f"entry {count} says it was recorded before the one before it")
         node, leaves = leaf_hash(entry), 1
-        previous = node.hex()
+        previous, recorded_at = node.hex(), str(value.get("recorded_at"))
         while peaks and peaks[-1][0] == leaves:
             node, leaves = node_hash(peaks.pop()[1], node), leaves * 2
         peaks.append((leaves, node))
         count += 1
-    if count < size:
-        raise Wrong(f"entry {count} is missing: the checkpoint covers {size}")
-    found = hashlib.sha256(b"").digest() if not peaks else peaks.pop()[1]
-    while peaks:
-        found = node_hash(peaks.pop()[1], found)
-    if found != root:
-        raise Wrong("the entries are not those the checkpoint was signed over")
-    return count
+        if count in roots and roots[count] != root_of_peaks(peaks):
+            raise Wrong(f"the first {count} entries are not those a checkpoint was signed over")
+    if count < max(roots, default=0):
+        raise Wrong(f"entry {count} is missing: a checkpoint covers {max(roots)}")
+    return count, root_of_peaks(peaks)
+
+
+def show_entries(export: Path, roots: dict[int, bytes]) -> str:
+    count, root = check_entries(entries_in(export), roots)
+    shown = [f"all {count} entries follow one another, with the root {root.hex()}"]
+    shown += [f"the first {size} are those a checkpoint was signed over" for size in sorted(roots)]
+    if not roots:
+        shown.append("not excluded: that entries were cut off or replaced; give a checkpoint")
+    elif max(roots) < count:
+        shown.append(f"not excluded: that there were more or other entries from {max(roots)} on")
+    return "\n".join(shown)
 
 
 def run(arguments: argparse.Namespace) -> str:
-    log = LogKey(arguments.key)
-    if arguments.what == "checkpoint":
-        size, root = open_checkpoint(arguments.file.read_text(encoding="utf-8"), log)
-        return f"{log.origin} has signed {size} entries with the root {root.hex()}"
     if arguments.what == "entries":
-        size, root = open_checkpoint(arguments.checkpoint.read_text(encoding="utf-8"), log)
-        count = check_entries(entries_in(arguments.folder), size, root)
-        return f"all {count} entries are those the checkpoint was signed over"
-    value, size = check_receipt(arguments.file.read_text(encoding="utf-8"), log)
-    shown = f"entry {value['seq']} of {size} in {log.origin}:\n"
+        roots = open_checkpoints(arguments.checkpoints, arguments.key)
+        return show_entries(arguments.export, roots)
+    log = SignerKey(arguments.key, LOG)
+    text = arguments.file.read_text(encoding="utf-8")
+    if arguments.what == "checkpoint":
+        size, root = open_checkpoint(text, log)
+        seen = [cosigned_at(text, SignerKey(key, WITNESS)) for key in arguments.witness]
+        shown = f"{log.name} has signed {size} entries with the root {root.hex()}"
+        return "\n".join([shown, *seen])
+    value, size = check_receipt(text, log)
+    shown = f"entry {value['seq']} of {size} in {log.name}:\n"
     if arguments.ride_key:
         key = bytes.fromhex(arguments.ride_key)
         if hmac.digest(key, value["id"].encode(), "sha256").hex() != value.get("rider"):
@@ -219,21 +275,22 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Check Facefare receipts and checkpoints.")
+    parser = argparse.ArgumentParser(description="Check Facefare receipts and logs.")
     what = parser.add_subparsers(dest="what", required=True)
     receipt = what.add_parser("receipt", help="a rider's receipt")
     receipt.add_argument("file", type=Path)
     receipt.add_argument("--ride-key", help="the account's key in hex: shows whose ride it was")
     checkpoint = what.add_parser("checkpoint", help="a signed checkpoint")
     checkpoint.add_argument("file", type=Path)
-    entries = what.add_parser("entries", help="downloaded entry bundles against a checkpoint")
-    entries.add_argument("folder", type=Path)
-    entries.add_argument("checkpoint", type=Path)
+    checkpoint.add_argument("--witness", action="append", default=[], help="must have cosigned it")
+    entries = what.add_parser("entries", help="a whole log against checkpoints")
+    entries.add_argument("export", type=Path, help="a file of lines, or a folder of bundles")
+    entries.add_argument("checkpoints", type=Path, nargs="*", help="the newest, and older ones")
     for command in (receipt, checkpoint, entries):
-        command.add_argument("--key", required=True, help="origin+hash+base64")
+        command.add_argument("--key", default="", help="the log's public key: origin+hash+base64")
     try:
         print(run(parser.parse_args()))
-    except (Wrong, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (Wrong, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         print(f"WRONG: {error}", file=sys.stderr)
         return 1
     return 0

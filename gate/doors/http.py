@@ -26,9 +26,11 @@ from uuid6 import uuid7
 from gate.doors.driven import Moved
 from gate.errors import DoorError
 from gate.settings import DoorSettings
+from models.bounded import Bound, ask
 from models.wire.times import format_utc
 
 TIMEOUT_S = 2.0
+_BOUND = Bound(bytes_max=16_384, seconds_max=2 * TIMEOUT_S)
 
 
 class HttpDriver:
@@ -43,7 +45,7 @@ class HttpDriver:
 
     def start(self, moved: Moved, pressed: Callable[[], None]) -> None:
         """Ask whether commands arrive."""
-        self._http = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False)
+        self._http = httpx.Client()
         self.check()
 
     def unlock(self, seconds: float) -> None:
@@ -75,7 +77,8 @@ class HttpDriver:
         body = json.dumps(message).encode()
         headers = {"Content-Type": "application/json", **self._credentials(body)}
         try:
-            answer = self._http.post(self._url, content=body, headers=headers)
+            answer = ask(self._http, "POST", self._url, content=body, headers=headers,
+                         bound=_BOUND, timeout_s=TIMEOUT_S)  # fmt: skip
         except httpx.HTTPError as error:
             raise DoorError(
                 f"the door's controller does not answer ({error or type(error).__name__}); "

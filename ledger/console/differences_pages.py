@@ -28,13 +28,12 @@ from ledger.ledger import Ledger
 from ledger.once import EntryRefused
 from ledger.reconcile.closed import today
 from ledger.reconcile.resolve import (
-    ACKNOWLEDGED,
-    REASONS,
     DifferenceChanged,
     Proposed,
     ResolutionRefused,
     comment,
     hand_over,
+    reasons_for,
     resolve,
 )
 from models.access.web import require_role
@@ -129,8 +128,10 @@ def _change(ledger: Ledger, difference_id: str, change: Callable[[int, str], obj
         return _shown(ledger, difference_id, seen=version), 409
     except (ResolutionRefused, EntryRefused, AccountError) as error:
         return _shown(ledger, difference_id, trouble=str(error)), 400
-    flash(_("This is above the limit of one person: a colleague has to resolve it for the same "
-            "reason.") if isinstance(done, Proposed) else _("Recorded."))  # fmt: skip
+    if isinstance(done, Proposed):
+        flash(_("This takes two persons: a colleague has to resolve it for the same reason."))
+    else:
+        flash(_("Recorded."))
     return redirect(url_for("finance.difference", difference_id=difference_id), 303)
 
 
@@ -146,7 +147,7 @@ def _shown(
             "finance/difference.html",
             row=row,
             found=evidence(session, row),
-            reasons=REASONS if row.minor else {ACKNOWLEDGED: ("", "")},
+            reasons=reasons_for(row),
             typed=request.form,
             trouble=trouble,
             seen=seen,

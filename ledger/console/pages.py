@@ -22,6 +22,7 @@ from ledger.console.differences_pages import differences_pages
 from ledger.console.disputes_pages import disputes_pages
 from ledger.console.drawer_pages import drawer_pages
 from ledger.console.fares_pages import fares_pages
+from ledger.console.holds_pages import holds_pages
 from ledger.console.periods_pages import periods_pages
 from ledger.console.refunds_pages import adjustment_pages
 from ledger.console.roles import READERS, TILLS, who
@@ -45,7 +46,7 @@ from models.money import Money, MoneyError, parse_money
 from models.tables.ledger import EntryRow
 
 _SUBJECTS = (
-    card_refunds_pages,
+    *(card_refunds_pages, holds_pages),
     *(adjustment_pages, fares_pages, standing_pages, totals_pages, differences_pages),
     *(disputes_pages, search_pages, periods_pages, drawer_pages, statements_pages),
 )
@@ -98,7 +99,7 @@ def _reading_pages(blueprint: Blueprint, ledger: Ledger) -> None:
                 totals=queries.trial_balance(session),
                 takings=queries.takings_of(session, day),
                 troubles=queries.taps_with_trouble(session),
-                gaps=queries.open_gaps(session),
+                recent=queries.RECENT,
                 refusals=queries.refusals(session),
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from ledger.store import total
@@ -91,18 +90,6 @@ def taps_with_trouble(session: Session) -> list[TapRow]:
     return list(
         session.execute(query.order_by(col(TapRow.received_at).desc()).limit(RECENT)).scalars()
     )
-
-
-def open_gaps(session: Session) -> list[TapRow]:
-    """Taps whose predecessor has still not arrived."""
-    before = aliased(TapRow)
-    arrived = select(col(before.tap_id)).where(
-        col(before.gate) == col(TapRow.gate),
-        col(before.gate_seq) == col(TapRow.gate_seq) - 1,
-        col(before.chain) != "fork",
-    )
-    query = select(TapRow).where(col(TapRow.chain) == "gap", ~arrived.exists())
-    return list(session.execute(query.order_by(col(TapRow.received_at)).limit(RECENT)).scalars())
 
 
 def refusals(session: Session) -> list[RefusalRow]:

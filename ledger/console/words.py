@@ -19,7 +19,7 @@ _WORDS: dict[str, LazyString] = {
     "hold_void": _l("hold given back"),
     "hold_expire": _l("hold run out"),
     "close": _l("account closed"),
-    "day_close": _l("day closed"),
+    "day_close": _l("journey without its other tap"),
     "fare_adjustment": _l("fare adjusted"),
     "dispute_credit": _l("credit while disputed"),
     "dispute_upheld": _l("dispute upheld"),
@@ -54,6 +54,8 @@ _WORDS: dict[str, LazyString] = {
     "split_or_merged_payout": _l("payout split or merged"),
     "payout_sum": _l("payout is not its lines"),
     "unknown": _l("unknown"),
+    "tap_gap": _l("tap missing"),
+    "tap_fork": _l("tap set aside"),
     # differences: states, severities, owners, notes
     "open": _l("open"),
     "resolved": _l("resolved"),
@@ -97,8 +99,8 @@ _WORDS: dict[str, LazyString] = {
     "fork": _l("fork"),
 }
 
-# The sentences of ledger.refunds, ledger.adjustments and ledger.fares.standing, which stand
-# in entries as they are in English; a test holds the two together.
+# The sentences of ledger.refunds, ledger.adjustments, ledger.holds and ledger.fares.standing,
+# which stand in entries as they are in English; a test holds the two together.
 _REASONS: dict[str, LazyString] = {
     "wrong_charge": _l("The ride was charged wrongly."),
     "not_travelled": _l("The rider did not travel."),
@@ -116,6 +118,12 @@ _REASONS: dict[str, LazyString] = {
     "card_refund_failed": _l("Could not be paid back to the card."),
     "chargeback": _l("The cardholder's bank took the payment back."),
     "chargeback_won": _l("The cardholder's bank gave the payment back again."),
+    "deposit": _l("A deposit until the journey ends."),
+    "disputed": _l("Set aside while a charge is looked into."),
+    "payment_pending": _l("Set aside until the payment is confirmed."),
+    "hold_post": _l("The held amount was charged, as far as it was needed."),
+    "hold_void": _l("The hold was given up."),
+    "hold_expire": _l("The hold ran out."),
     "rider_request": _l("The account is paused at the rider's own request."),
     "lost": _l("A pass of this account was reported lost."),
     "unpaid": _l("A payment for this account was returned."),
@@ -137,6 +145,9 @@ _RESOLUTIONS: dict[str, LazyString] = {
     "goodwill": _l("Left to the rider out of goodwill."),
     "not_ours": _l("It is no business of the fares."),
     "suspense": _l("Set aside while it is looked into."),
+    "lost_at_gate": _l("It was lost at the gate."),
+    "charge": _l("The rider did travel: charge it."),
+    "not_charged": _l("It stays uncharged."),
     "acknowledged": _l("Seen; no money is concerned."),
 }
 

@@ -248,14 +248,21 @@ class StripeProcessor:
 
 
 def _event(value: dict[str, Any]) -> Event:
-    event_id, kind, about = value["id"], value["type"], value["data"]["object"]
+    event_id, kind, about = _name(value["id"]), value["type"], value["data"]["object"]
     if kind in _DISPUTES:
         amount = Money(about["amount"], about["currency"].upper())
         charge = about.get("payment_intent") or about["charge"]
-        return Event(event_id, "dispute", dispute=Dispute(about["id"], charge, amount,
+        return Event(event_id, "dispute", dispute=Dispute(_name(about["id"]), _name(charge), amount,
                                                           won=_DISPUTES[kind]))  # fmt: skip
     own = (about.get("metadata") or {}).get(OWN_ID)
-    return Event(event_id, "order", order_id=own) if own else Event(event_id, "other")
+    return Event(event_id, "order", order_id=_name(own)) if own else Event(event_id, "other")
+
+
+def _name(value: Any) -> str:
+    """An id that a message gives; anything else would go into a query or a key as it is."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("an id is a text")
+    return value
 
 
 def _own_id(kept: Any) -> str | None:

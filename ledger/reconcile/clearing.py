@@ -98,7 +98,7 @@ def _resolved_later(session: Session, day: str) -> set[str]:
     query = select(DifferenceRow).where(
         col(DifferenceRow.state) == "resolved",
         col(DifferenceRow.closed_day) > day,
-        col(DifferenceRow.kind).not_in((*_ON_PAIRS, "payout_sum")),
+        col(DifferenceRow.kind).not_in((*_ON_PAIRS, "payout_sum", "tap_gap", "tap_fork")),
     )
     rows = session.execute(query).scalars().all()
     return {row.subject for row in rows} | {

@@ -21,7 +21,14 @@ from ledger.reconcile.periods import (
 )
 from ledger.reconcile.reopening import ask_to_reopen, reopen_period
 from ledger.reconcile.report import reconciliation
-from ledger.reconcile.resolve import REASONS, Proposed, comment, resolve
+from ledger.reconcile.resolve import (
+    ACKNOWLEDGED,
+    REASONS,
+    TAP_REASONS,
+    Proposed,
+    comment,
+    resolve,
+)
 from ledger.reconcile.rules import read_rules
 from ledger.reconcile.run import run_day
 from ledger.reconcile.said import sentence
@@ -35,6 +42,9 @@ from models.settings import DataDirectory
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON line.")
 _day = click.option("--day", required=True, help="A day of the books, like 2026-11-22.")
+_REASONS = ", ".join(
+    (*REASONS, *(code for of in TAP_REASONS.values() for code in of), ACKNOWLEDGED)
+)
 _by = click.option("--by", required=True, help="Who does this: your name as a member of staff.")
 
 
@@ -131,7 +141,7 @@ def comment_command(
 @reconcile.command("resolve")
 @data_option
 @click.argument("difference")
-@click.option("--reason", required=True, help=f"One of {', '.join(REASONS)}, acknowledged.")
+@click.option("--reason", required=True, help=f"One of {_REASONS}.")
 @click.option("--version", type=int, required=True, help="The version you looked at.")
 @click.option("--words", default="", help="What you found out.")
 @_by
@@ -142,7 +152,7 @@ def resolve_command(
     """Close a DIFFERENCE with an entry that moves its money to where the reason says."""
     done = resolve(_open(data), difference, version, reason, words, by)
     if isinstance(done, Proposed):
-        words = "Proposed: above the limit of one person, a colleague resolves it for this reason."
+        words = "Proposed: this takes two persons; a colleague resolves it for the same reason."
         _say(as_json, {**asdict(done), "proposed": reason}, words)
         return
     told = "" if done.entry is None else f" by entry {done.entry}"

@@ -1,8 +1,9 @@
-"""Name what is left after matching: every difference has one of thirteen kinds. Pure.
+"""Name what is left after matching: every difference has one of fifteen kinds. Pure.
 
 ``minor`` is what a difference leaves on its clearing account, signed as posted there; the
 open differences and what still waits add up to the account, to the cent. Late arrivals, fees
-beyond the rule and split payouts leave nothing: ``at_stake`` says what they are about.
+beyond the rule and split payouts leave nothing: ``at_stake`` says what they are about. Nor do
+``tap_gap`` and ``tap_fork``, which come from the gates (``gate_taps``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from models.money import Money
 Kind = Literal[
     "missing_in_ledger", "missing_at_processor", "missing_at_bank", "amount", "fee", "currency",
     "duplicate", "late", "refund_without_charge", "chargeback", "split_or_merged_payout",
-    "payout_sum", "unknown",
+    "payout_sum", "unknown", "tap_gap", "tap_fork",
 ]  # fmt: skip
 
 OWNERS: dict[Kind, tuple[str, str]] = {
@@ -40,6 +41,8 @@ OWNERS: dict[Kind, tuple[str, str]] = {
     "split_or_merged_payout": ("low", "treasury"),
     "payout_sum": ("high", "payments"),
     "unknown": ("medium", "finance"),
+    "tap_gap": ("medium", "finance"),
+    "tap_fork": ("high", "finance"),
 }
 """How severe each kind is, and who is asked first."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, col
 
 from ledger.entries import decode
+from ledger.reconcile.gate_taps import is_still_so
 from ledger.reconcile.matching import CLAIM_KINDS, claim_name
 from ledger.store import total
 from models.tables.ledger import EntryRow
@@ -29,6 +30,8 @@ _NOT_BOOKED = ("missing_in_ledger", "refund_without_charge", "chargeback")
 
 def left_now(session: Session, row: DifferenceRow) -> int | None:
     """Minor units in the difference's currency; None where it is not as it was found any more."""
+    if row.kind in ("tap_gap", "tap_fork"):
+        return 0 if is_still_so(session, row) else None
     if row.kind == "payout_sum":
         return _payout_sum(session, row.subject)
     if row.kind == "amount":

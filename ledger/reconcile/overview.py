@@ -11,8 +11,9 @@ from ledger.checkpoints import log_size
 from ledger.reconcile.clearing import clearing_balances
 from ledger.reconcile.differences import BUCKETS, bucket
 from ledger.reconcile.figures import from_roll_ups
+from ledger.reconcile.gate_taps import open_forks, open_gaps
 from ledger.reconcile.matching import days_between
-from models.tables.ledger import AFTER_A_GAP, AccountRow, TapRow
+from models.tables.ledger import AccountRow
 from models.tables.reconcile import (
     UNRESOLVED,
     UNSETTLED,
@@ -39,9 +40,8 @@ def overview(session: Session, day: str) -> Json:
         "accounts_in_debt": session.execute(
             select(func.count()).where(col(AccountRow.balance_minor) < 0)
         ).scalar_one(),
-        "gaps": session.execute(
-            select(func.count()).select_from(TapRow).where(AFTER_A_GAP)
-        ).scalar_one(),
+        "gaps": open_gaps(session, day),
+        "forks": open_forks(session, day),
         "calls_waiting": session.execute(
             select(func.count()).select_from(ProcessorCallRow).where(UNSETTLED)
         ).scalar_one(),

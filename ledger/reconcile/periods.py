@@ -24,11 +24,11 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from ledger.checkpoints import publish
-from ledger.console.queries import open_gaps
 from ledger.entries import Draft, decode
 from ledger.ledger import Ledger
 from ledger.reconcile.closed import closings, first_open_before, today
 from ledger.reconcile.figures import days_of, from_entries, from_roll_ups
+from ledger.reconcile.gate_taps import open_forks, open_gaps
 from ledger.reconcile.report import reconciliation
 from ledger.rollups import books_zone, day_of
 from ledger.store import LogWriter, total
@@ -162,7 +162,8 @@ def _report(session: Session, period: str, revision: int, checkpoint: Checkpoint
             "ledger": from_roll_ups(session, period),
             "at_close": {
                 "unpaid": _unpaid(session),
-                "gaps": _gaps(session),
+                "gaps": _gaps(session, last_day(period)),
+                "forks": _forks(session, last_day(period)),
                 "reconciliation": found,
             },
         }
@@ -191,12 +192,22 @@ def _unpaid(session: Session) -> list[dict[str, Any]]:
     return [{"currency": r.currency, "accounts": r.accounts, "minor": -r.minor} for r in rows]
 
 
-def _gaps(session: Session) -> list[dict[str, Any]]:
-    """Gates whose taps have numbers that never arrived."""
+def _gaps(session: Session, day: str) -> list[dict[str, Any]]:
+    """The numbers of gates' taps that did not arrive."""
     return [
-        {"gate": tap.gate, "missing_before": tap.gate_seq, "since": format_utc(tap.received_at)}
-        for tap in open_gaps(session)
-    ]
+        {"gate": gap.gate, "first": gap.first, "last": gap.last,
+         "since": format_utc(gap.received_at)}
+        for gap in open_gaps(session, day)
+    ]  # fmt: skip
+
+
+def _forks(session: Session, day: str) -> list[dict[str, Any]]:
+    """The taps that contradict their gates' chains and were not decided about."""
+    return [
+        {"gate": fork.gate, "number": fork.number, "tap": fork.tap_id,
+         "since": format_utc(fork.received_at)}
+        for fork in open_forks(session, day)
+    ]  # fmt: skip
 
 
 def period_draft(

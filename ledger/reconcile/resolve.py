@@ -13,7 +13,8 @@ is what is left at that moment: where a statement or a colleague changed it, not
 
 The same person may import a statement and resolve what it makes, so a resolution that gives a
 rider money is under the limit of one person like any other credit. Above it the first one
-only proposes, and another one, who resolves for the same reason, makes the entry.
+only proposes, and another one, who resolves for the same reason, makes the entry. So it is for
+charging a tap that contradicts its gate: it always takes two.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ledger.postings import BAD_DEBT, GOODWILL, RIDER, UNCLAIMED, Posting
 from ledger.reconcile.closed import booking_day, is_closed
 from ledger.reconcile.drawer import OVER_SHORT
 from ledger.reconcile.importing import PSP_FEES
+from ledger.reconcile.kept_taps import charge_kept_tap
 from ledger.reconcile.left import left_now, named_since, waiting
 from ledger.reconcile.matching import failed_refund
 from ledger.rollups import RESOLUTION
@@ -76,6 +78,13 @@ CREDITING = CREDITING_RULES
 
 ACKNOWLEDGED = "acknowledged"
 """The reason for closing a difference that leaves no money."""
+
+CHARGE = "charge"
+TAP_REASONS = {
+    "tap_gap": {"lost_at_gate": "It was lost at the gate."},
+    "tap_fork": {CHARGE: "The rider did travel: charge it.", "not_charged": "It stays uncharged."},
+}
+"""The reasons for closing a difference about taps, besides ``acknowledged``."""
 
 _RESOLUTIONS = UUID("f0f4a2a8-7d0b-5f0b-8a60-8d6d6f0f6c2e")
 _WORDS_MAX = 2_000
@@ -165,16 +174,13 @@ def _add_note(
 def resolve(
     ledger: Ledger, difference_id: str, version: int, reason: str, words: str, made_by: str
 ) -> Resolved | Proposed:
-    """Close the difference for ``reason``, one of ``REASONS`` or ``acknowledged``.
+    """Close the difference for ``reason``, one of those that ``reasons_for`` it there are.
 
     Raises ``ResolutionRefused`` for an unknown reason or one that turns the money round, for
     acknowledging money away, where a rider is meant and cannot be told, and where what is left
     is not what the difference says any more; ``DifferenceChanged`` for an old version;
     ``NotIndependent`` where the second person is the first one's.
     """
-    if reason != ACKNOWLEDGED and reason not in REASONS:
-        known = ", ".join((*REASONS, ACKNOWLEDGED))
-        raise ResolutionRefused(f"the reason is one of {known}, not {reason!r}")
     words = _checked(words.strip() or reason)
     made_by_key = ledger.vault.create(staff_key_name(made_by))
     with reading(ledger.engine) as session:
@@ -185,26 +191,47 @@ def resolve(
         writer = LogWriter(session, ledger.clock())
         row = _difference(session, difference_id, version)
         _check_as_found(session, row)
+        _check_reason(row, reason)
+        alone = proposed_by in (None, made_by)
+        if reason == CHARGE and alone:
+            return _propose(ledger, session, row, reason, words, made_by, proposed_by)
         if not row.minor:
+            seq = _charge(ledger, session, writer, row) if reason == CHARGE else None
             row.closed_day = booking_day(session, "9999-12-31", writer.recorded_at)
-            return _resolved(ledger, session, row, reason, words, made_by, None)
-        if reason == ACKNOWLEDGED:
-            raise ResolutionRefused("money is concerned: choose where it belongs")
+            return _resolved(ledger, session, row, reason, words, made_by, seq)
         draft = _draft(ledger, session, writer, row, reason, made_by, made_by_key)
-        if reason in CREDITING and proposed_by in (None, made_by):
+        if reason in CREDITING and alone:
             try:
                 Limit(ledger.settings.refund_limit_amount).check(session, draft)
             except AboveLimit:
-                if proposed_by == made_by:
-                    raise ResolutionRefused(
-                        "you proposed this already; a colleague resolves it for the same reason"
-                    ) from None
-                return _propose(ledger, session, row, reason, words, made_by)
+                return _propose(ledger, session, row, reason, words, made_by, proposed_by)
         _leave_to_the_outbox(session, row)
         row.entry_id, row.closed_day = draft.entry_id, str(draft.facts["day"])
         seq = writer.append(draft)
         writer.save()
         return _resolved(ledger, session, row, reason, words, made_by, seq)
+
+
+def reasons_for(row: DifferenceRow) -> tuple[str, ...]:
+    """The reasons that this difference can be closed for."""
+    return tuple(REASONS) if row.minor else (*TAP_REASONS.get(row.kind, ()), ACKNOWLEDGED)
+
+
+def _check_reason(row: DifferenceRow, reason: str) -> None:
+    known = reasons_for(row)
+    if reason == ACKNOWLEDGED and row.minor:
+        raise ResolutionRefused("money is concerned: choose where it belongs")
+    if reason not in known:
+        raise ResolutionRefused(f"the reason is one of {', '.join(known)}, not {reason!r}")
+
+
+def _charge(ledger: Ledger, session: Session, writer: LogWriter, row: DifferenceRow) -> int:
+    """Charge the tap of a fork; the entry has its id. Return the entry's number."""
+    number = charge_kept_tap(ledger, session, writer, row.subject)
+    if number is None:
+        raise ResolutionRefused("its rider is not there any more; nobody can be charged for it")
+    row.entry_id = row.subject
+    return number
 
 
 def _check_as_found(session: Session, row: DifferenceRow) -> None:
@@ -232,9 +259,19 @@ def _resolved(
 
 
 def _propose(
-    ledger: Ledger, session: Session, row: DifferenceRow, reason: str, words: str, made_by: str
+    ledger: Ledger,
+    session: Session,
+    row: DifferenceRow,
+    reason: str,
+    words: str,
+    made_by: str,
+    proposed_by: str | None,
 ) -> Proposed:
     """Write down what the first person found out, and for which reason they would resolve it."""
+    if proposed_by == made_by:
+        raise ResolutionRefused(
+            "you proposed this already; a colleague resolves it for the same reason"
+        )
     if words != reason:
         _add_note(ledger, session, row, "comment", words, made_by)
         session.flush()

@@ -31,6 +31,7 @@ from ledger.reconcile.differences import (
     payout_sums,
 )
 from ledger.reconcile.drawer import Deposit, deposits, deposits_under_way
+from ledger.reconcile.gate_taps import tap_findings
 from ledger.reconcile.matching import Claim, Matched, claim_name, match_processor
 from ledger.reconcile.matching_bank import match_bank
 from ledger.reconcile.rules import Rules
@@ -81,6 +82,7 @@ def run_day(ledger: Ledger, day: str, rules: Rules) -> Ran:
         books = _match(session, day)
         findings = find_differences(books, day, rules)
         findings += payout_sums(_settle_payouts(session, day))
+        findings += tap_findings(session, day, ledger.settings.currency)
         pairs = books.processor.pairs + books.bank.pairs
         _keep_pairs(session, pairs, day)
         found = _keep_findings(session, findings, ledger.clock())
@@ -308,7 +310,8 @@ def _clear(session: Session, findings: Sequence[Finding], day: str, ledger: Ledg
             continue
         was = said("found_anew", was=Money(row.minor, row.currency))
         row.state, row.closed_day = "cleared", day
-        words = was if other_kind else said("counterpart_found")
+        arrived = said("tap_arrived" if row.kind == "tap_gap" else "counterpart_found")
+        words = was if other_kind else arrived
         _note(session, row, "cleared", words, ledger.clock())
         cleared += 1
     return cleared
@@ -316,9 +319,9 @@ def _clear(session: Session, findings: Sequence[Finding], day: str, ledger: Ledg
 
 _WAITING = frozenset(
     ("missing_in_ledger", "missing_at_processor", "missing_at_bank", "chargeback", "unknown",
-     "refund_without_charge", "payout_sum", "currency", "duplicate")
+     "refund_without_charge", "payout_sum", "currency", "duplicate", "tap_gap")
 )  # fmt: skip
-"""Kinds that are about something unpaired; the others are about a pair, and stay."""
+"""Kinds that are about something unpaired; the others are about a pair or a tap, and stay."""
 
 
 def _still_waiting(session: Session, rows: Sequence[DifferenceRow]) -> set[str]:

@@ -158,8 +158,9 @@ class PairingRow(LedgerTable, table=True):
 
 
 class DifferenceRow(LedgerTable, table=True):
-    """Something the three books do not agree on. ``minor`` is what it leaves on ``account``.
+    """Something the three books do not agree on, or a gate's chain of taps lacks or contradicts.
 
+    ``minor`` is what it leaves on ``account``, for taps nothing.
     ``said`` is a code with values, as ``ledger.reconcile.said`` writes it.
     """
 
