@@ -42,11 +42,11 @@ def test_forms_are_found_by_what_rides_have_in_common_and_by_their_rule() -> Non
            ("id", "occurred_at", "prev", "recorded_at", "rider", "seq", "tap")}  # fmt: skip
     value = {
         **own, "kind": "ride", "direction": "in", "gate": "g", "medium": "face",
-        "station": "s", "postings": [],
+        "station": "s", "postings": [], "amount": {"currency": "CNY", "minor": 200},
     }  # fmt: skip
     bodies = [b'{"rider":"","rule":{"words":"%d"},"seq":1}' % number for number in range(2)]
     for number, body in enumerate(bodies):
-        forms.learn(("same",), body, {**value, "rule": {"words": str(number)}})
+        forms.learn(("same",), body, {**value, "rule": {"code": "r", "words": str(number)}})
     newest = forms.find(("same",))
     assert newest is not None
     assert newest == forms.find_by_rule(("same",), bodies[1])

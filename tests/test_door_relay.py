@@ -53,9 +53,9 @@ def test_a_relay_is_on_for_one_pulse(relay: Relay, pins: MockFactory) -> None:
     door, _ = relay()
     pin = pins.pin(17)
     assert not pin.state
+    opened = time.monotonic()
     door.open(ACCOUNT)
     wait_for(lambda: pin.state)
-    opened = time.monotonic()
     wait_for(lambda: not pin.state)
     assert 0.2 <= time.monotonic() - opened <= 3.0
 
