@@ -39,7 +39,7 @@ from ledger.inforce import TAPS_KEPT_MAX
 WORKERS = 2
 SHARE_HELD = 0.7
 P99_MS_MAX = 250.0
-EAGER_GATES = 4  # fewer than the server takes at once
+EAGER_GATES = 16  # fewer than the server takes at once
 PEAK_GATES = 24
 MANY_GATES = 96  # more than two workers take at once
 BACKLOG_TAPS = 512

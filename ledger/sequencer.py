@@ -36,7 +36,7 @@ from models.errors import sentence
 from models.tables.ledger import EntryRow, InboxRow
 from models.wire.times import format_utc, parse_utc
 
-INTERVAL_S = 0.05
+INTERVAL_S = 0.2
 """How long accepted entries gather before they are numbered together."""
 
 IDLE_S = 1.0
