@@ -52,7 +52,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _start_publisher(worker: Any) -> None:
-    capacity.spare_collector()
+    capacity.spare_collector(worker.wsgi)
     ledger = worker.wsgi.extensions.get("ledger")
     if ledger is not None:
         Publisher(ledger).start()

@@ -47,7 +47,7 @@ from models.faces.tracking import Tracker
 from models.wire.tap import Tap
 from models.wire.times import format_utc, parse_utc
 
-LOOK_S, LOOK_BUSY_S = 0.09, 0.2
+LOOK_S, LOOK_BUSY_S = 0.18, 0.2
 """How often a pass is looked for: on frames between two searches, and where there are none."""
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -27,7 +27,7 @@ from ledger.fares.position import Position
 from ledger.fares.taps import LATE_AFTER, Concession, FareTap, place_of
 from ledger.inforce import FaresInForce, Recalled
 from ledger.store import table
-from models.bulk import Prepared, among, change_rows, insert_rows
+from models.bulk import Prepared, change_rows, insert_rows
 from models.tables.ledger import AccountCategoryRow, AccountRow, FareStateRow, PassageRow
 from models.wire.tap import Tap
 from models.wire.times import format_utc
@@ -52,6 +52,27 @@ _HOLD = Prepared(
         .with_for_update(of=_state)
     )
 )
+_passage, _category = table(PassageRow), table(AccountCategoryRow)
+_NEWER = Prepared(
+    lambda one_of: select(_passage).where(
+        one_of(_passage.c.account_id, "accounts"), _passage.c.version > bindparam("version")
+    )
+)
+_BETWEEN = Prepared(
+    lambda one_of: select(_passage).where(
+        one_of(_passage.c.account_id, "accounts"),
+        _passage.c.at >= bindparam("since"),
+        _passage.c.at < bindparam("until"),
+    )
+)
+_CATEGORIES = Prepared(
+    lambda one_of: (
+        select(_category)
+        .where(one_of(_category.c.account_id, "accounts"))
+        .order_by(_category.c.first_day.desc())
+    )
+)
+_NO_END = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -134,12 +155,8 @@ class Riders:
             return
         concessions = self._concessions(list(behind))
         oldest = min(found.version for _, found in behind.values())
-        passage = table(PassageRow)
         newer: dict[str, list[FareTap]] = defaultdict(list)
-        query = select(passage).where(
-            among(self._session, passage.c.account_id, list(behind)), passage.c.version > oldest
-        )
-        for one in self._session.execute(query):
+        for one in _NEWER.run(self._session, accounts=list(behind), version=oldest):
             _, found = behind[one.account_id]
             if one.version > found.version and one.at >= found.since:
                 newer[one.account_id].append(stored_tap(one, self.book))
@@ -165,23 +182,16 @@ class Riders:
     def _taps(
         self, accounts: list[str], since: datetime, until: datetime | None = None
     ) -> dict[str, list[FareTap]]:
-        passage = table(PassageRow)
-        query = select(passage).where(
-            among(self._session, passage.c.account_id, accounts), passage.c.at >= since
-        )
-        if until is not None:
-            query = query.where(passage.c.at < until)
+        until = until or _NO_END
         taps: dict[str, list[FareTap]] = defaultdict(list)
-        for row in self._session.execute(query):
+        for row in _BETWEEN.run(self._session, accounts=accounts, since=since, until=until):
             taps[row.account_id].append(stored_tap(row, self.book))
         return taps
 
     def _concessions(self, accounts: list[str]) -> dict[str, tuple[Concession, ...]]:
         """The riders' categories, the newest first: of two that cover a day it holds."""
-        rows = table(AccountCategoryRow)
-        query = select(rows).where(among(self._session, rows.c.account_id, accounts))
         found: dict[str, tuple[Concession, ...]] = defaultdict(tuple)
-        for row in self._session.execute(query.order_by(rows.c.first_day.desc())):
+        for row in _CATEGORIES.run(self._session, accounts=accounts):
             days = date.fromisoformat(row.first_day), date.fromisoformat(row.last_day)
             found[row.account_id] += (Concession(row.category, *days),)
         return found

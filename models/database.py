@@ -168,7 +168,7 @@ def _prepare(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA wal_autocheckpoint=4000")  # pages: move 16 MB at a time, not 4
-    cursor.execute("PRAGMA cache_size=-16000")  # KiB: the indexes' edges stay in memory
+    cursor.execute("PRAGMA cache_size=-4000")  # KiB: the indexes' edges stay in memory
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA secure_delete=ON")
     # INSERT OR REPLACE deletes too, and shall meet the triggers that refuse it.
