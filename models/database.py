@@ -68,6 +68,7 @@ def open_sqlite(path: Path, metadata: MetaData, *, create: bool = False) -> Engi
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        pool_use_lifo=True,  # each connection keeps pages and statements of its own
         hide_parameters=True,  # names and secrets are among them, and errors are logged
     )
     event.listen(engine, "connect", _prepare)
@@ -132,6 +133,7 @@ def open_postgres(url: str) -> Engine:
         parsed.set(drivername="postgresql+psycopg"),
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,
+        pool_use_lifo=True,  # each connection keeps statements of its own
         pool_pre_ping=True,  # a server that was restarted is found again
         hide_parameters=True,
     )
