@@ -58,8 +58,12 @@ def _chosen(data: DataDirectory, keys: bool) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files that hold something; SQLite's own logs and locks belong to their database."""
-    beside = ("-wal", "-shm", "-journal", "-line")
+    """The files that hold something.
+
+    SQLite's own logs and locks belong to their database, and a file that is just being
+    written anew is gone a moment later.
+    """
+    beside = ("-wal", "-shm", "-journal", "-line", ".new")
     files = (path for path in folder.iterdir() if path.is_file())
     return sorted(path for path in files if not path.name.endswith(beside))
 

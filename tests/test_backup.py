@@ -119,3 +119,11 @@ def test_a_folder_that_is_no_data_directory_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(facefare, ["backup", str(tmp_path / "c"), "--data", str(tmp_path)])
     assert "not a Facefare data directory" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_just_being_written_anew_is_not_copied(town: Town, tmp_path: Path) -> None:
+    data = town.data
+    (data.checkpoint_file.parent / "checkpoint.new").write_text("half of")
+    copied = back_up(data, tmp_path / "copy")
+    assert data.checkpoint_file.name in {path.name for path in copied}
+    assert "checkpoint.new" not in {path.name for path in copied}

@@ -103,13 +103,14 @@ def test_a_slow_gate_sees_the_newest_frame_and_never_an_old_one(network_camera: 
         for timed in camera.frames():
             assert time.monotonic() - timed.at_s <= FRAME_AGE_S_MAX
             seen.append(int(timed.frame[0, 0, 0]))
-            if len(seen) == 5:
+            if len(seen) == 6:
                 break
             time.sleep(0.15)  # fifteen frames pass meanwhile
     finally:
         camera.stop()
     assert seen == sorted(seen)
-    assert min(np.diff(seen)) > 3, "frames were queued"
+    # A stream begins when it can: its first two frames may come as far apart as it likes.
+    assert min(np.diff(seen[1:])) > 3, "frames were queued"
 
 
 def watched(camera: Camera, seconds: float) -> list[CameraFault | None]:
