@@ -226,6 +226,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 def _start_publisher(worker: Any) -> None:
     """Every worker is ready to sign checkpoints and show them to witnesses; one is elected."""
     capacity.take_short_turns()
+    capacity.share_one_heap()
     capacity.spare_collector(worker.wsgi)
     ledger = worker.wsgi.extensions["ledger"]
     publisher = worker.wsgi.extensions["publisher"] = Publisher(ledger)
