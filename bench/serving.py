@@ -18,7 +18,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from facefare import capacity
+from facefare import upkeep
 from ledger.app import create_blueprints
 from ledger.checkpoints import Publisher
 from ledger.ledger import Ledger
@@ -52,7 +52,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _start_publisher(worker: Any) -> None:
-    capacity.spare_collector(worker.wsgi)
+    upkeep.spare_collector(worker.wsgi)
     ledger = worker.wsgi.extensions.get("ledger")
     if ledger is not None:
         Publisher(ledger).start()

@@ -24,7 +24,7 @@ from enrollment.rider_help import HELP_ROLES, help_blueprint
 from enrollment.rider_pages import rider_blueprint
 from enrollment.store import Enrollment, no_pair
 from enrollment.uploads import REQUEST_BYTES_MAX, TAKES_PHOTOS, UploadsInMemory
-from facefare import capacity, languages, problems
+from facefare import capacity, languages, problems, upkeep
 from facefare.categories import categories_of
 from facefare.prints import pair_in
 from facefare.rider_ledger import rider_money
@@ -225,9 +225,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def _start_publisher(worker: Any) -> None:
     """Every worker is ready to sign checkpoints and show them to witnesses; one is elected."""
-    capacity.take_short_turns()
-    capacity.share_one_heap()
-    capacity.spare_collector(worker.wsgi)
+    upkeep.take_short_turns()
+    upkeep.share_one_heap()
+    upkeep.spare_collector(worker.wsgi)
     ledger = worker.wsgi.extensions["ledger"]
     publisher = worker.wsgi.extensions["publisher"] = Publisher(ledger)
     publisher.start()

@@ -10,7 +10,8 @@ import pytest
 from flask import Flask, Request, request
 from werkzeug.test import EnvironBuilder
 
-from facefare import capacity
+from facefare import upkeep
+from facefare.capacity import TAPS
 
 
 class _Holder:
@@ -22,7 +23,7 @@ class _Holder:
 def spared() -> Iterator[Flask]:
     """An app beside which Python looks for cycles as in a worker, until the end of the test."""
     app, before = Flask("spared"), gc.get_threshold()
-    capacity.spare_collector(app)
+    upkeep.spare_collector(app)
     try:
         yield app
     finally:
@@ -38,7 +39,7 @@ def test_a_request_and_its_body_are_freed_with_its_answer(spared: Flask) -> None
         seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
         return "charged"
 
-    spared.add_url_rule("/taps", capacity.TAPS, taps, methods=["POST"])
+    spared.add_url_rule("/taps", TAPS, taps, methods=["POST"])
     environ = EnvironBuilder(path="/taps", method="POST", data=b"x" * 100_000).get_environ()
     gc.disable()
     try:
@@ -56,7 +57,7 @@ def test_what_is_remembered_of_a_backlog_is_no_longer_looked_at(spared: Flask) -
         remembered.extend([] for _ in range(5_000))
         return "charged"
 
-    spared.add_url_rule("/taps", capacity.TAPS, taps, methods=["POST"])
+    spared.add_url_rule("/taps", TAPS, taps, methods=["POST"])
     spared.add_url_rule("/page", "page", lambda: "a page")
 
     def look(phase: str, _info: dict[str, int]) -> None:

@@ -104,9 +104,9 @@ def test_the_pass_is_found_beside_another_code() -> None:
     assert read_pass(picture) == TEXTS["pass"]
 
 
-@pytest.mark.parametrize("fps", [10, 15, 30])
+@pytest.mark.parametrize(("fps", "at_least"), [(10, 4), (15, 4.5), (30, 5)])
 def test_a_gate_looks_for_a_pass_five_times_a_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: int, at_least: float
 ) -> None:
     looks: list[int] = []
 
@@ -123,7 +123,7 @@ def test_a_gate_looks_for_a_pass_five_times_a_second(
     )  # fmt: skip
     for number in range(seconds * fps):
         loop.on_frame(FRAME, number / fps)
-    assert 4 <= len(looks) / seconds <= 5.25  # fewer where a frame is searched for faces
+    assert at_least <= len(looks) / seconds <= 5.25  # fewer where faces are searched for
     assert len(set(looks)) == len(qr.SCALES), "each enlargement has its turn"
 
 
