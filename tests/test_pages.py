@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pyotp
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.conftest import read_rgb
+from tests.rider_site import check_page
 from tests.station import PASSWORD, Station, one_time_code
 
 
@@ -54,14 +54,6 @@ def sign_in(page: Page, station: Station) -> None:
     page.get_by_label("One-time code").fill(one_time_code(credentials))
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name=re.compile("^Sign out"))).to_be_visible()
-
-
-def check_page(page: Page) -> None:
-    """Usable by everybody: nothing for axe to complain of, and no sideways scrolling."""
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 360, f"{page.url} is {width} px wide"
 
 
 def fill_in_the_form(page: Page, photos: list[Path]) -> None:

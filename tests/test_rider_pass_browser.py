@@ -67,6 +67,7 @@ def test_a_new_pass_is_kept_on_the_phone_and_opens_with_the_network_cut(
     rider = city.rider()
     sign_in(page, rider.rider_id)
     page.get_by_role("button", name="Make a new pass").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your new pass")
     check_page(page)
     text = page.locator("#text").text_content()
     assert read_code(page) == text
