@@ -25,6 +25,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ from models.wire.times import format_utc, parse_utc
 
 FIRST_PREV = bytes(HASH_BYTES)
 _SWAPS_MAX = 20
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,15 @@ def who_looked(log: AccessLog, rider_id: str) -> list[Look]:
     )
     with reading(log.riders) as session:
         return [_look(json.loads(body), note or "") for body, note in session.exec(query)]
+
+
+def looks_since(log: AccessLog, staff: str, reason: str, since: datetime) -> int:
+    """How many riders ``staff`` was shown for ``reason`` since then."""
+    query = select(AccessEntry.body).order_by(col(AccessEntry.seq).desc())
+    with reading(log.riders) as session:
+        bodies = session.exec(query.execution_options(yield_per=_PAGE))
+        seen = takewhile(lambda value: parse_utc(value["at"]) >= since, map(json.loads, bodies))
+        return sum(value["staff"] == staff and value["reason"] == reason for value in seen)
 
 
 def forget_looks(session: Session, rider_id: str) -> None:

@@ -17,6 +17,7 @@ from enrollment.duplicates import AlreadyEnrolled
 from enrollment.erase import erase_rider
 from enrollment.form import EnrollmentRefused, read_face_form, read_pin
 from enrollment.form_pages import (
+    check_named,
     chosen_language,
     face_choices,
     papers_page,
@@ -99,6 +100,8 @@ def _photo_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
         found, _case = opened(enrollment, rider_id, "photos")
         sent, staff, now = sent_photos(), staff_name(), enrollment.clock()
         try:
+            if sent:
+                check_named(enrollment)
             form = read_face_form(_face_fields(found))
             if not sent and form.medium == "face+pass" and found.rider.medium == "face":
                 issued = carry_face(enrollment, rider_id, form, staff, now)

@@ -11,6 +11,7 @@ import base64
 import io
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -20,7 +21,7 @@ from PIL import Image
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from enrollment.access_log import record_looks
+from enrollment.access_log import looks_since, record_looks
 from enrollment.cases import ENROLLED_NOW, LOOKS_ALIKE, TWIN, Case, open_cases
 from enrollment.consent_texts import NoConsentText, consent_text, current_consent, languages
 from enrollment.desk import DESK_ROLES, looked, staff_name
@@ -45,6 +46,9 @@ DEFAULT_LANGUAGE = "en"
 SECOND_ROLES = ("service", "admin")
 """Who may confirm, besides the member of staff at the desk, that two who look alike are two."""
 
+NAMED_A_DAY_MAX = 50
+"""Riders whom a new face resembles, shown to one member of staff."""
+
 _SHOWN_PX = 320
 
 
@@ -63,6 +67,8 @@ def form_pages(blueprint: Blueprint, enrollment: Enrollment) -> None:
     def enroll() -> Response | str | tuple[str, int]:
         photos = sent_photos()
         try:
+            if photos:
+                check_named(enrollment)
             form = read_form(_fields(request.form))
             approval = read_approval(enrollment)
             enrolled = enroll_rider(
@@ -113,6 +119,22 @@ def sent_photos() -> list[bytes]:
     # limit is enough to refuse a photo.
     chosen = (upload for upload in request.files.getlist("photos") if upload.filename)
     return [upload.read(PHOTO_BYTES_MAX + 1) for upload in chosen]
+
+
+def check_named(enrollment: Enrollment) -> None:
+    """Refuse a new face from staff to whom too many riders were named within a day.
+
+    Whoever tries the photographs of people they meet would learn who rides.
+    """
+    since = enrollment.clock() - timedelta(days=1)
+    if looks_since(enrollment.access_log, staff_name(), LOOKS_ALIKE, since) >= NAMED_A_DAY_MAX:
+        raise EnrollmentRefused(
+            _(
+                "Within a day you were shown %(max)s riders whom a new face resembles. "
+                "Let a colleague take this face, or take it tomorrow.",
+                max=NAMED_A_DAY_MAX,
+            )
+        )
 
 
 def read_approval(enrollment: Enrollment) -> Approval:

@@ -104,6 +104,8 @@ ELSEWHERE = {
     "::test_no_route_shows_a_rider_without_an_access_entry",
     "finding riders by their photographs": "test_enrollment_twins.py"
     "::test_a_photograph_finds_nobody_without_consent_and_no_rider_unseen",
+    "trying many photographs": "test_enrollment_twins.py"
+    "::test_after_many_riders_were_named_to_somebody_they_compare_no_more_faces_that_day",
     "listing riders by searching": "test_access_reasons.py"
     "::test_a_search_without_a_reason_or_with_one_letter_finds_nobody",
     "a rewritten access log": "test_access_log.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pyotp
 import pytest
 from flask.testing import FlaskClient
 
+from enrollment import form_pages
 from enrollment.access_log import who_looked
+from enrollment.cases import Case, open_cases
 from enrollment.likeness import LIMITS
 from enrollment.riders import search_riders
 from models.wire.gallery import GalleryRider, open_gallery
-from tests.desk import FIRST, FIRST_AGAIN, OTHER, Desk, photo, post, uploads
+from tests.desk import FIRST, FIRST_AGAIN, OTHER, Desk, photo, post, sign_in, uploads
 from tests.desk_forms import only_rider, send
 
 
@@ -86,6 +89,32 @@ def test_a_photograph_finds_nobody_without_consent_and_no_rider_unseen(
         assert first.rider_id in send(browser, FIRST_AGAIN, name="Ann Rider").text
         found = [look for look in who_looked(log, first.rider_id) if look.page == "enroll"]
         assert [look.staff for look in found] == ["staff-enroller"] * times
+
+
+def test_after_many_riders_were_named_to_somebody_they_compare_no_more_faces_that_day(
+    desk: Desk, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(form_pages, "NAMED_A_DAY_MAX", 2)
+    send(browser, FIRST)
+    first, log = only_rider(desk), desk.enrollment.access_log
+    curious, mine = desk.add_staff("mei", "enroller"), desk.app.test_client()
+    sign_in(mine, curious, desk.now)
+    for _time in range(2):
+        assert first.rider_id in send(mine, FIRST_AGAIN, name="Ann Rider").text
+    open_cases(desk.enrollment.riders, "mei", [first.rider_id], Case("change"), desk.now)
+    again = f"/enrollment/riders/{first.rider_id}/photos"
+    face = {"photos": uploads([photo(OTHER)]), "medium": "face"}
+    for told in (send(mine, OTHER, name="Bo Rider"), post(mine, again, face, again)):
+        assert told.status_code == 400
+        assert "Within a day you were shown 2 riders" in told.text
+    assert [look.page for look in who_looked(log, first.rider_id)].count("enroll") == 2
+    assert only_rider(desk) == first
+
+    assert first.rider_id in send(browser, FIRST_AGAIN, name="Ann Rider").text  # a colleague
+    assert send(mine, name="Cy Rider", medium="pass").status_code == 200
+    desk.now += timedelta(days=1, minutes=1)
+    sign_in(mine, curious, desk.now)
+    assert first.rider_id in send(mine, FIRST_AGAIN, name="Ann Rider").text
 
 
 @pytest.mark.parametrize(("least", "flagged"), [(0.305, True), (2.0, False)])
