@@ -90,9 +90,9 @@ def _over_http(authority: Authority, folder: Path, tick: Tick) -> list[Figure]:
     rates = {"taps_per_s": round(median(ours)), "taps_at_once": TAPS, "workers": WORKERS}
     return [
         figure("sqlite_vs_one_commit", round(median(ours) / median(peer), 2), "×", 8.0,
-               ONE_COMMIT, peer_taps_per_s=round(median(peer)), **rates),
+               ONE_COMMIT, at_least=True, peer_taps_per_s=round(median(peer)), **rates),
         figure("fraction_of_crypto_ceiling", round(median(ours) / median(ceiling), 3), "share",
-               0.5, CEILING, peer_taps_per_s=round(median(ceiling)), **rates),
+               0.5, CEILING, at_least=True, peer_taps_per_s=round(median(ceiling)), **rates),
     ]  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _postgres(folder: Path, seed: int, tick: Tick) -> Figure:
     try:
         server = Postgres()
     except PostgresMissing as error:
-        return figure("pg_vs_tpcb", None, "×", 1.0, TPCB, reason=str(error))
+        return figure("pg_vs_tpcb", None, "×", 1.0, TPCB, at_least=True, reason=str(error))
     try:
         return _beside_pgbench(server, folder, seed, tick)
     finally:
@@ -136,9 +136,10 @@ def _two_workers_beside_pgbench(
             crowd.append(_tpcb(server, CLIENTS))
             tick()
     ratio = round(median(ours) / median(peer), 2)
-    return figure("pg_vs_tpcb", ratio, "×", 1.0, TPCB, taps_per_s=round(median(ours)),
-                  peer_per_s=round(median(peer)), eight_clients_per_s=round(median(crowd)),
-                  workers=WORKERS, taps_at_once=TAPS)  # fmt: skip
+    return figure("pg_vs_tpcb", ratio, "×", 1.0, TPCB, at_least=True,
+                  taps_per_s=round(median(ours)), peer_per_s=round(median(peer)),
+                  eight_clients_per_s=round(median(crowd)), workers=WORKERS,
+                  taps_at_once=TAPS)  # fmt: skip
 
 
 def _until_numbered(authority: Authority, work: Work) -> None:

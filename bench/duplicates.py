@@ -122,7 +122,7 @@ def _figures(trials: list[tuple[Twice, int]], riders: int, engine_id: str) -> li
         name = level.name.lower()
         target = CAUGHT if level is Likeness.ASK and riders == min(RIDERS) else None
         figures += [
-            figure(f"caught_{name}_n{riders}", round(float(caught), 4), "", target),
+            figure(f"caught_{name}_n{riders}", round(float(caught), 4), "", target, at_least=True),
             figure(
                 f"false_alarms_{name}_n{riders}", round(float(alarms), 4), "",
                 peer="raw cosine, the same share caught",
@@ -164,7 +164,7 @@ def _poisoned(faces: Faces, engine_id: str, seed: int) -> list[Figure]:
     names = list(faces)
     real = [fuse(rows) for rows in faces.values()]
     kept = np.mean([is_one_face(template, cohort, limits) for template in real])
-    figures = [figure("real_templates_accepted", round(float(kept), 4), "", 0.999)]
+    figures = [figure("real_templates_accepted", round(float(kept), 4), "", 0.999, at_least=True)]
     for count in AVERAGED:
         means = [
             fuse(np.stack([faces[names[row]][0] for row in rng.choice(len(names), count, False)]))

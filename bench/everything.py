@@ -35,11 +35,15 @@ Result = dict[str, Any]
 @click.option("--seed", default=1, show_default=True)
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Only these benchmarks.")
 @click.option(
-    "--load-minutes", default=10.0, show_default=True, help="How long the city's peak lasts."
+    "--minutes",
+    default=10.0,
+    show_default=True,
+    help="How long the queue before the gate and the city's peak last.",
 )
-def everything(seed: int, only: tuple[str, ...], load_minutes: float) -> None:
+def everything(seed: int, only: tuple[str, ...], minutes: float) -> None:
     """Run the benchmarks one after another and write docs/benchmarks.md."""
-    options = {"load": ("--minutes", str(load_minutes))}
+    lasting = ("--minutes", str(minutes))
+    options = {"gate": lasting, "load": lasting}
     results = [_run(name, seed, *options.get(name, ())) for name in only or NAMES]
     _plot(results)
     PAGE.write_text(_page(results, seed), encoding="utf-8")
@@ -64,25 +68,12 @@ def _run(name: str, seed: int, *options: str) -> Result:
     return result
 
 
-LOWER_IS_BETTER = ("_ms", "_s", "_mb", "_l2_max", "_growth", "_growth_cpu", "_used", "_faces")
-
-
-def lower_is_better(row: Result) -> bool:
-    """Whether the target is a ceiling: durations, sizes, error rates, and what must not happen."""
-    name: str = row["name"]
-    if row["target"] == 0:
-        return True
-    return "per_s" not in name and (
-        name.endswith(LOWER_IS_BETTER) or any(rate in name for rate in ("fnir", "fnmr", "cer"))
-    )
-
-
 def met(row: Result) -> bool | None:
     """Whether the figure reaches its target; None where there is none, or no figure."""
     value, target = row["value"], row["target"]
     if value is None or target is None:
         return None
-    return bool(value <= target) if lower_is_better(row) else bool(value >= target)
+    return bool(value >= target) if row["at_least"] else bool(value <= target)
 
 
 def _page(results: list[Result], seed: int) -> str:
@@ -110,14 +101,14 @@ def _table(figures: list[Result]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for row in figures:
-        sign = "≤" if lower_is_better(row) else "≥"
+        sign = "≥" if row["at_least"] else "≤"
         target = "" if row["target"] is None else f"{sign} {_number(row['target'])}"
         word = {True: "met", False: "**missed**", None: ""}[met(row)]
         value = _number(row["value"]) + (f" {row['unit']}" if row["unit"] else "")
         if row["value"] is None:
             value = f"not measured: {row.get('reason', 'no reason given')}"
         lines.append(
-            f"| `{row['name']}` | {value} | {target} | {word} | {row['peer'] or ''} | "
+            f"| {row['name']} | {value} | {target} | {word} | {row['peer'] or ''} | "
             f"{_number(row['peer_value'])} | {_number(row['ratio'])} |"
         )
     return lines
@@ -144,8 +135,8 @@ def _plot(results: list[Result]) -> None:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "facefare"  # the same figures make the same file
     bars = [
-        (row["name"], row["target"] / row["value"] if lower_is_better(row) else
-         row["value"] / row["target"])
+        (row["name"], row["value"] / row["target"] if row["at_least"] else
+         row["target"] / row["value"])
         for result in results
         for row in result["figures"]
         if row["value"] and row["target"]

@@ -69,9 +69,10 @@ def run(seed: int, data_dir: Path, progress: Progress | None = None) -> dict[str
     unit = "taps per CPU second"
     value, peer = round(median(ours)), round(median(peers), 1)
     figures: list[Figure] = [
-        figure("priced_taps_per_s", value, unit, 20_000, PEER, peer, lowest=round(min(ours))),
+        figure("priced_taps_per_s", value, unit, 20_000, PEER, peer, at_least=True,
+               lowest=round(min(ours))),
         figure("import_mbta_s", round(median(imports), 3), "s", 10.0, slowest=max(imports)),
-    ]
+    ]  # fmt: skip
     return answer("fares", seed, figures)
 
 

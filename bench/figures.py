@@ -17,15 +17,21 @@ def figure(
     target: float | None = None,
     peer: str | None = None,
     peer_value: float | None = None,
+    *,
+    at_least: bool = False,
     **more: Any,
 ) -> Figure:
-    """One line of a benchmark; ``ratio`` is ours by the peer's. ``more`` may give intervals."""
+    """One line of a benchmark; ``ratio`` is ours by the peer's. ``more`` may give intervals.
+
+    ``target`` is the most that the value may be, or ``at_least`` that much is wanted.
+    """
     ratio = None if value is None or not peer_value else round(value / peer_value, 4)
     return {
         "name": name,
         "value": value,
         "unit": unit,
         "target": target,
+        "at_least": at_least,
         "peer": peer,
         "peer_value": peer_value,
         "ratio": ratio,

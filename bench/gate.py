@@ -255,6 +255,7 @@ def _in_a_queue(queue: _Setting, minutes: float) -> list[Figure]:
         figure(
             "passages_per_min", round(60 * len(played.times_s) / played.seconds, 1),
             "passages a minute", 30, "UK rail gates are planned for 25", 25.0,
+            at_least=True,
             came_per_min=round(came, 1), minutes=round(played.seconds / 60, 1),
             wrong=played.wrong,
             p95_ms=round(float(np.percentile(played.times_s, 95)) * 1e3, 1),

@@ -101,13 +101,13 @@ def measure(
             rides = city.rides()  # while somebody is there to number what was accepted
         sent = [tap_id(signed) for line in peak.lines for signed in line.sent]
         wrong = [city.fate(one) for one in not_counted(sent, rides)[:WRONG_SHOWN_MAX]]
-        return _figures(name, peak, per_s, counted_once(sent, rides), wrong)
+        return _figures(name, peak, per_s, lost_or_doubled(sent, rides), wrong)
 
 
-def counted_once(sent: list[str], rides: list[tuple[str, int]]) -> float:
-    """The share of sent taps that are in the ledger at their price; above 1 if more is there."""
+def lost_or_doubled(sent: list[str], rides: list[tuple[str, int]]) -> int:
+    """The sent taps that are not in the ledger at their price, and what is there beside them."""
     too_many = len(rides) - len({ride for ride, _ in rides} & set(sent))
-    return (len(sent) - len(not_counted(sent, rides)) + too_many) / len(sent)
+    return len(not_counted(sent, rides)) + too_many
 
 
 def not_counted(sent: list[str], rides: list[tuple[str, int]]) -> list[str]:
@@ -268,7 +268,7 @@ def _reconnect(backlogs: list[tuple[Line, list[str]]], beside: Beside) -> None:
 
 
 def _figures(
-    name: str, peak: Peak, capacity_per_s: float, counted: float, wrong: list[str]
+    name: str, peak: Peak, capacity_per_s: float, miscounted: int, wrong: list[str]
 ) -> list[Figure]:
     taps_ms = quantiles([1000 * taken for taken in peak.taps_s], n=100)
     pages_ms = quantiles([1000 * taken for taken in peak.pages_s], n=100)
@@ -285,7 +285,7 @@ def _figures(
         figure(f"load_{name}_tap_p99_ms", round(taps_ms[98], 1), "ms", P99_MS_MAX, **more),
         figure(f"load_{name}_page_p99_ms", round(pages_ms[98], 1), "ms", pages=len(peak.pages_s)),
         figure(f"load_{name}_memory_growth", growth, "MB", flat),
-        figure(f"load_{name}_counted_once", counted, "share", 1.0, wrong=wrong),
+        figure(f"load_{name}_lost_or_doubled", miscounted, "taps", 0, wrong=wrong),
         figure(f"load_{name}_shed_beyond", peak.shed, "answers 503",
                beyond_per_s=round(peak.beyond_per_s, 1), shed_at_peak=peak.shed_held,
                load_average=round(os.getloadavg()[0], 1)),
