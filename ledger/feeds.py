@@ -86,7 +86,8 @@ def first_free_day(session: Session, zone: ZoneInfo) -> date:
     return date.fromordinal(service_day(newest, zone) + 1)
 
 
-_NEWEST = select(func.coalesce(func.max(col(FeedRow.number)), 0))
+# The table's column, not the row class's: every tap's request asks, and that takes half the time.
+_NEWEST = select(func.coalesce(func.max(FeedRow.__table__.c.number), 0))  # type: ignore[attr-defined]
 
 
 def newest_number(session: Session) -> int:

@@ -7,6 +7,8 @@ them again from the entries' bytes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
@@ -15,9 +17,17 @@ from models.log.tree import Frontier
 from models.tables.ledger import EntryRow, NodeRow
 
 KEPT_LEVELS = 8  # a C2SP tile is eight levels high
+_READ_MAX = 256
+_EDGE = "edge of the log"
 
 _entry = EntryRow.__table__  # type: ignore[attr-defined]
 _node = NodeRow.__table__  # type: ignore[attr-defined]
+
+
+class _Edge(NamedTuple):
+    size: int
+    last: bytes
+    peaks: tuple[bytes, ...]
 
 
 class TreeIncomplete(FacefareError):
@@ -66,6 +76,36 @@ def frontier_at(session: Session, size: int) -> Frontier:
                 edge.append(kept)
         peaks += edge.peaks
     return Frontier(size, peaks)
+
+
+def frontier_after(session: Session, size: int, last: bytes) -> Frontier:
+    """``frontier_at`` for the whole log, the last of whose ``size`` entries has the hash ``last``.
+
+    A connection remembers the edge that it saw last, so that only what came after is read.
+    An entry names the one before it: where one has the same hash, all before it are the same.
+    """
+    info = session.connection().info
+    seen: _Edge | None = info.get(_EDGE)
+    tree = None if seen is None else _continued(session, seen, size, last)
+    if tree is None:
+        tree = frontier_at(session, size)
+    info[_EDGE] = _Edge(size, last, tuple(tree.peaks))
+    return tree
+
+
+def _continued(session: Session, seen: _Edge, size: int, last: bytes) -> Frontier | None:
+    """The edge at ``size``, where what was ``seen`` is of the same log and not far behind."""
+    if not 0 < seen.size <= size <= seen.size + _READ_MAX:
+        return None
+    first, *newer = [last]
+    if size > seen.size:
+        first, *newer = kept_hashes(session, 0, seen.size - 1, size - seen.size + 1)
+    if first != seen.last:
+        return None
+    tree = Frontier(seen.size, seen.peaks)
+    for leaf in newer:
+        tree.append(leaf)
+    return tree
 
 
 def nodes_to_keep(size: int, completed: list[bytes]) -> list[dict[str, object]]:

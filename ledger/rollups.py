@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import zip_longest
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
-from sqlalchemy import String, Table, select, text, type_coerce
+from sqlalchemy import String, Table, TextClause, select, text, type_coerce
 from sqlmodel import Session, col
 
 from models.bulk import insert_rows
@@ -75,7 +75,8 @@ def find_zone(name: str) -> ZoneInfo:
         raise ZoneUnknown(f"{name!r} is no time zone; write it like Asia/Shanghai") from error
 
 
-_ZONE = select(col(BooksRow.zone))
+# Columns of the table, not of the row class: asked for that way they take half the time.
+_ZONE = select(BooksRow.__table__.c.zone)  # type: ignore[attr-defined]
 
 
 def books_zone(session: Session) -> ZoneInfo:
@@ -172,15 +173,20 @@ def _add(session: Session, name: str, key: Key, sums: Key, rows: Mapping[Key, li
     if not rows:
         return
     columns = (*key, *sums)
+    session.connection().execute(
+        _adding(name, key, sums),
+        [dict(zip(columns, (*at, *rows[at]), strict=True)) for at in sorted(rows)],
+    )
+
+
+@cache
+def _adding(name: str, key: Key, sums: Key) -> TextClause:
+    columns = (*key, *sums)
     values = ", ".join(f":{column}" for column in columns)
     more = ", ".join(f"{column} = {name}.{column} + excluded.{column}" for column in sums)
-    statement = text(
+    return text(
         f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values}) "  # noqa: S608 - our names
         f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {more}"
-    )
-    session.connection().execute(
-        statement,
-        [dict(zip(columns, (*at, *rows[at]), strict=True)) for at in sorted(rows)],
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, ColumnElement, Row, Table, cast, delete, func, select
-from sqlmodel import Session, SQLModel, col
+from sqlmodel import Session, SQLModel
 
 from ledger.entries import (
     FIRST_PREV,
@@ -32,7 +32,7 @@ from ledger.entries import (
     place,
     searchable,
 )
-from ledger.nodes import KEPT_LEVELS, frontier_at, nodes_to_keep
+from ledger.nodes import KEPT_LEVELS, frontier_after, nodes_to_keep
 from ledger.postings import RIDER
 from ledger.rollback import refuse_shorter_log, signed_size
 from ledger.rollups import roll_up
@@ -71,11 +71,8 @@ _POSTING = ("entry_seq", "line", "account", "account_id", "minor", "currency")
 _NODE = ("level", "position", "hash")
 
 
-_HEAD = (
-    select(col(EntryRow.seq), col(EntryRow.leaf_hash), col(EntryRow.recorded_at))
-    .order_by(col(EntryRow.seq).desc())
-    .limit(1)
-)
+_entry = table(EntryRow)
+_HEAD = select(*_entry.c["seq", "leaf_hash", "recorded_at"]).order_by(_entry.c.seq.desc()).limit(1)
 
 
 class LogWriter:
@@ -97,7 +94,7 @@ class LogWriter:
         wire_now = parse_utc(format_utc(now))
         self.recorded_at = max(wire_now, head.recorded_at) if head else wire_now
         self._recorded_at = format_utc(self.recorded_at)
-        self._frontier: Frontier = frontier_at(session, size)
+        self._frontier: Frontier = frontier_after(session, size, self._prev)
         self._entries: list[tuple[Any, ...]] = []
         self._postings: list[tuple[Any, ...]] = []
         self._nodes: list[tuple[Any, ...]] = []

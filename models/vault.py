@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -68,6 +69,7 @@ class Vault:
 
     def __init__(self, path: Path, master_file: Path) -> None:
         self._path = path
+        self._here = threading.local()
         try:
             self._master = master_file.read_bytes()
         except OSError as error:
@@ -90,6 +92,12 @@ class Vault:
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
+    def _look_up(self, query: str, value: str) -> list[tuple[str, bytes]]:
+        """(name, wrapped key) of what is asked for; opening the file anew would cost more."""
+        if not hasattr(self._here, "connection"):
+            self._here.connection = self._connect()
+        return list(self._here.connection.execute(query, (value,)).fetchall())
+
     def create(self, name: str) -> bytes:
         """Make, keep and return the data key called ``name``; return the old one if it exists."""
         wrapped = seal(self._master, os.urandom(KEY_BYTES), name)
@@ -99,22 +107,18 @@ class Vault:
 
     def key(self, name: str) -> bytes:
         """Return the data key called ``name``; raise ``KeyErased`` where there is none."""
-        with closing(self._connect()) as connection:
-            row = connection.execute(
-                "SELECT wrapped FROM data_key WHERE name = ?", (name,)
-            ).fetchone()
-        if row is None:
+        found = self._look_up("SELECT name, wrapped FROM data_key WHERE name = ?", name)
+        if not found:
             raise KeyErased("the data key of this record is gone: it was erased")
-        return unseal(self._master, row[0], name)
+        return unseal(self._master, found[0][1], name)
 
     def keys(self, names: Iterable[str]) -> dict[str, bytes]:
         """The data keys of those ``names`` that have one, read in one go."""
         asked = json.dumps(list(names))  # one parameter, however many names
-        with closing(self._connect()) as connection:
-            rows = connection.execute(
-                "SELECT name, wrapped FROM data_key WHERE name IN (SELECT value FROM json_each(?))",
-                (asked,),
-            ).fetchall()
+        rows = self._look_up(
+            "SELECT name, wrapped FROM data_key WHERE name IN (SELECT value FROM json_each(?))",
+            asked,
+        )
         cipher = AESGCM(self._master)
         return {name: _unseal(cipher, wrapped, name) for name, wrapped in rows}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from ledger.entries import Draft, EntryUnreadable, commitment, decode, encode
-from ledger.nodes import TreeIncomplete, frontier_at
+from ledger.ledger import Ledger
+from ledger.nodes import TreeIncomplete, frontier_after, frontier_at
 from ledger.postings import Posting, Unbalanced, check_balanced, transfer
 from ledger.store import LogWriter
 from models.database import reading, writing
@@ -220,6 +223,57 @@ def test_the_tree_is_taken_up_without_reading_the_whole_log(town: Town) -> None:
         session.execute(text("DELETE FROM entry WHERE seq < 1280"))
     with reading(town.ledger.engine) as session:  # still there: nothing of that was read
         assert frontier_at(session, 1400).root() == root(leaves)
+
+
+def edge_is_right(town: Town) -> bool:
+    leaves = [row.leaf_hash for row in rows(town)]
+    with reading(town.ledger.engine) as session:
+        return frontier_after(session, len(leaves), leaves[-1]).root() == root(leaves)
+
+
+@pytest.fixture
+def elsewhere(town: Town) -> Iterator[Town]:
+    """The same ledger as another process has it open."""
+    other = replace(town, ledger=Ledger.open(town.data))
+    yield other
+    other.ledger.engine.dispose()
+
+
+@pytest.mark.parametrize("added", [0, 1, 3, 300])
+def test_the_edge_goes_on_from_what_the_connection_saw(
+    town: Town, elsewhere: Town, added: int
+) -> None:
+    append(town, draft("first"))
+    assert edge_is_right(town)
+    append(elsewhere, *(draft(f"more-{number}") for number in range(added)))
+    assert edge_is_right(town)
+
+
+def test_what_was_taken_back_is_not_in_the_edge(town: Town, elsewhere: Town) -> None:
+    append(town, draft("first"))
+    with pytest.raises(ZeroDivisionError), writing(town.ledger.engine) as session:
+        writer = LogWriter(session, town.ledger.clock())
+        writer.append(draft("taken back"))
+        writer.save()
+        LogWriter(session, town.ledger.clock())  # sees what will not have been
+        _ = 1 / 0
+    append(elsewhere, draft("in its place"))
+    assert edge_is_right(town)
+
+
+@pytest.mark.parametrize(("fewer", "more"), [(3, 3), (2, 1), (1, 2)])
+def test_a_copy_that_was_put_back_and_went_on_otherwise_has_its_own_edge(
+    town: Town, elsewhere: Town, fewer: int, more: int
+) -> None:
+    append(town, *(draft(f"{number}") for number in range(8)))
+    assert edge_is_right(town)
+    with writing(elsewhere.ledger.engine) as session:
+        for table in ("posting", "entry"):
+            session.execute(text(f"DROP TRIGGER {table}_is_not_deleted"))
+        session.execute(text(f"DELETE FROM posting WHERE entry_seq >= {8 - fewer}"))
+        session.execute(text(f"DELETE FROM entry WHERE seq >= {8 - fewer}"))
+    append(elsewhere, *(draft(f"otherwise-{number}") for number in range(more)))
+    assert edge_is_right(town)
 
 
 def test_a_tree_with_missing_rows_cannot_be_taken_up(town: Town) -> None:

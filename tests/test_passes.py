@@ -13,10 +13,12 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from models.access.gates import RegisteredGate
 from models.wire import pass_text, passes
 from models.wire.keys import base64url, key_id, raw_public
 from models.wire.pass_text import pack_pass, unpack_pass
@@ -250,11 +252,13 @@ def test_a_header_with_more_in_it_is_refused(more: dict[str, Any]) -> None:
 
 def test_a_gates_token_is_no_pass_and_a_pass_no_gates_token() -> None:
     request = Request("GET", "/api/v1/gallery", b"")
+    box = X25519PrivateKey.generate().public_key()
+    gate = RegisteredGate("south-1", "south", "in", KEY.public_key(), box, revoked=False)
     with pytest.raises(NotAPass):
         check_pass(issue_gate_token(KEY, "south-1", "enrollment", request, NOW), KEYS, ISSUER, NOW)
     with pytest.raises(TokenRefused, match="a gate token is needed here"):
         check_gate_token(
-            sign_pass(PLAIN, ISSUER, KEY), lambda kid: ("south-1", KEY.public_key()),
+            sign_pass(PLAIN, ISSUER, KEY), lambda kid: gate,
             "enrollment", request, NOW, lambda jti, exp: True,
         )  # fmt: skip
 

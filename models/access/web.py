@@ -22,7 +22,7 @@ from models.access import sessions
 from models.access.gates import GateRegister, RegisteredGate
 from models.access.sessions import LiveSession
 from models.access.staff import SignedIn
-from models.wire.tokens import GateUnknown, Request, TokenRefused, check_gate_token
+from models.wire.tokens import Request, TokenRefused, check_gate_token
 
 SESSION_LIFETIME = sessions.IDLE_MAX
 
@@ -160,10 +160,6 @@ def authenticate_gate(register: GateRegister, audience: str) -> RegisteredGate:
     if scheme != "Bearer" or not token:
         raise TokenRefused("the request carries no gate token")
     bound = Request(request.method, request.full_path.rstrip("?"), request.get_data())
-    name = check_gate_token(
-        token, register.key_by_id, audience, bound, register.clock(), register.use_once
+    return check_gate_token(
+        token, register.gate_by_key, audience, bound, register.clock(), register.use_once
     )
-    gate = register.gate(name)
-    if gate is None:
-        raise GateUnknown(f"the gate {name} is not registered")
-    return gate

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 import jwt
@@ -37,6 +37,19 @@ class GateUnknown(TokenRefused):
     The name is the title of the problem that the gate is answered (RFC 9457). It deletes its
     gallery by it, and by nothing else.
     """
+
+
+class KnownGate(Protocol):
+    """A gate by the name that its tokens carry and the key that they verify under."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> Ed25519PublicKey: ...
+
+
+Known = TypeVar("Known", bound=KnownGate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +85,20 @@ def issue_gate_token(
 
 def check_gate_token(
     token: str,
-    find_key: Callable[[str], tuple[str, Ed25519PublicKey] | None],
+    find_gate: Callable[[str], Known | None],
     audience: str,
     request: Request,
     now: datetime,
     use_once: Callable[[str, int], bool],
-) -> str:
-    """Return the name of the gate that may make this ``request``.
+) -> Known:
+    """Return the gate that may make this ``request``.
 
-    ``find_key(kid)`` answers (gate, key) of a registered gate; ``use_once(jti, exp)`` is
+    ``find_gate(kid)`` answers the registered gate with this key; ``use_once(jti, exp)`` is
     False for an id seen before. Raises ``TokenRefused`` with the reason in a sentence, and
     ``GateUnknown`` for a key that is no gate's.
     """
-    gate, claims = _verified_claims(token, find_key, audience)
-    if set(claims) != _CLAIMS or claims["iss"] != gate:
+    gate, claims = _verified_claims(token, find_gate, audience)
+    if set(claims) != _CLAIMS or claims["iss"] != gate.name:
         raise TokenRefused("the gate token's claims are not those of a gate token")
     _check_times(claims, now)
     bound = (claims["htm"], claims["htu"], claims["bod"])
@@ -97,22 +110,19 @@ def check_gate_token(
 
 
 def _verified_claims(
-    token: str,
-    find_key: Callable[[str], tuple[str, Ed25519PublicKey] | None],
-    audience: str,
-) -> tuple[str, dict[str, Any]]:
+    token: str, find_gate: Callable[[str], Known | None], audience: str
+) -> tuple[Known, dict[str, Any]]:
     try:
         header = jwt.get_unverified_header(token)
     except jwt.InvalidTokenError as error:
         raise TokenRefused("the request carries no readable gate token") from error
     if header.get("typ") != GATE_TOKEN_TYPE:
         raise TokenRefused(f"a gate token is needed here, not {header.get('typ')!r}")
-    found = find_key(str(header.get("kid")))
-    if found is None:
+    gate = find_gate(str(header.get("kid")))
+    if gate is None:
         raise GateUnknown(
             "this gate's key is not registered or was revoked; provision the gate again"
         )
-    gate, key = found
     # Times are checked against the caller's clock in _check_times, not the process's.
     options: Any = {
         "require": sorted(_CLAIMS),
@@ -121,7 +131,9 @@ def _verified_claims(
         "verify_iat": False,
     }
     try:
-        claims = jwt.decode(token, key, algorithms=["EdDSA"], audience=audience, options=options)
+        claims = jwt.decode(
+            token, gate.key, algorithms=["EdDSA"], audience=audience, options=options
+        )
     except jwt.InvalidTokenError as error:
         raise TokenRefused(f"the gate token does not verify: {error}") from error
     return gate, claims

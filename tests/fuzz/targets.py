@@ -88,15 +88,17 @@ def _tap() -> str:
     return sign_tap(tap, KEY)
 
 
+GATE = RegisteredGate("south-1", "south", "in", KEY.public_key(), BOX.public_key(), revoked=False)
+
+
 def _read_tap(text: str) -> object:
-    gate = RegisteredGate("south-1", "south", "in", KEY.public_key(), BOX.public_key(), False)
-    return read_tap(text, "south-1", gate, NOW)
+    return read_tap(text, "south-1", GATE, NOW)
 
 
 def _gate_token(text: str) -> object:
     return check_gate_token(
         text,
-        lambda kid: ("south-1", KEY.public_key()),
+        lambda kid: GATE,
         "ledger",
         Request("POST", "/api/v1/taps", b"{}"),
         NOW,
