@@ -2,7 +2,8 @@
 
 Each benchmark runs as its own process, one after another, so that none slows another down.
 What a process could not measure stands in the page with its reason; a benchmark that fails
-is named and the page is not written.
+is named and the page is not written. The figures are kept beside the plot: ``--only`` measures
+some benchmarks anew and leaves the others as they were, each with its own date and machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from facefare.bench import NAMES
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "benchmarks" / "targets.svg"
+KEPT = ROOT / "docs" / "benchmarks" / "figures.json"
 PACKAGES = ("face_recognition", "dlib-bin", "opencv-python-headless", "onnxruntime", "numpy",
             "faiss-cpu", "flask", "sqlmodel", "sqlalchemy", "pyjwt", "cryptography", "gunicorn",
             "psycopg")  # fmt: skip
@@ -44,13 +47,22 @@ def everything(seed: int, only: tuple[str, ...], minutes: float) -> None:
     """Run the benchmarks one after another and write docs/benchmarks.md."""
     lasting = ("--minutes", str(minutes))
     options = {"gate": lasting, "load": lasting}
-    results = [_run(name, seed, *options.get(name, ())) for name in only or NAMES]
+    kept = {result["bench"]: result for result in _kept()} if only else {}
+    today = datetime.now(UTC).date().isoformat()
+    for name in only or NAMES:
+        kept[name] = {"on": today, **_run(name, seed, *options.get(name, ()))}
+    results = [kept[name] for name in NAMES if name in kept]
     _plot(results)
-    PAGE.write_text(_page(results, seed), encoding="utf-8")
+    KEPT.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(_page(results), encoding="utf-8")
     missed = [row["name"] for result in results for row in result["figures"] if met(row) is False]
     click.echo(
         f"wrote {PAGE.relative_to(ROOT)}" + (f"; missed: {', '.join(missed)}" * bool(missed))
     )
+
+
+def _kept() -> list[Result]:
+    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else []
 
 
 def _run(name: str, seed: int, *options: str) -> Result:
@@ -76,23 +88,36 @@ def met(row: Result) -> bool | None:
     return bool(value >= target) if row["at_least"] else bool(value <= target)
 
 
-def _page(results: list[Result], seed: int) -> str:
-    machine = results[0]["machine"]
+def _page(results: list[Result]) -> str:
     lines = [
         "# Benchmarks",
         "",
         "Written by `scripts/bench all`; do not edit. Each peer or limit was measured in the same",
         "run on the same machine: read the ratios, not the absolute figures.",
         "",
-        f"- {datetime.now(UTC):%Y-%m-%d} · {machine['processor']}, {machine['cores']} cores · "
-        f"{machine['system']} · Python {machine['python']} · seed {seed}",
-        f"- {', '.join(_versions())}",
+        f"{', '.join(_versions())}.",
         "",
         "![How far each figure is from its target](benchmarks/targets.svg)",
     ]
     for result in results:
-        lines += ["", f"## {result['bench']}", "", *_table(result["figures"])]
+        machine = result["machine"]
+        lines += [
+            "",
+            f"## {result['bench']}",
+            "",
+            f"{_what(result['bench'])} `bench/{result['bench']}.py` says how each is measured.",
+            "",
+            f"{result['on']} · {machine['processor']}, {machine['cores']} cores · "
+            f"{machine['system']} · Python {machine['python']} · seed {result['seed']}",
+            "",
+            *_table(result["figures"]),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _what(name: str) -> str:
+    said = import_module(f"bench.{name}").__doc__ or ""
+    return said.partition("\n\n")[0].replace("``", "`").replace("\n", " ").strip()
 
 
 def _table(figures: list[Result]) -> list[str]:

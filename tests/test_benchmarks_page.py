@@ -36,7 +36,8 @@ def test_the_page_names_what_was_missed_and_why_something_was_not_measured() -> 
         figure("open_p95_ms", 310.0, "ms", 300.0),
         figure("pg_vs_tpcb", None, "", 1.0, reason="there is no PostgreSQL here"),
     ]
-    page = _page([{"bench": "gate", "machine": machine, "figures": figures}], seed=7)
+    measured = {"bench": "gate", "machine": machine, "seed": 7, "figures": figures}
+    page = _page([{"on": "2026-11-23", **measured}])
     assert "| open_p95_ms | 310 ms | ≤ 300 | **missed** |" in page
     assert "not measured: there is no PostgreSQL here" in page
     assert "Some CPU, 2 cores" in page
