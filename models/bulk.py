@@ -143,13 +143,14 @@ class Prepared:
 
     def run(self, session: Session, **values: Any) -> Result[Any]:
         """Run it; lists are what the conditions ``one_of`` are about."""
-        if is_postgres(session.connection()):
-            return session.execute(self._postgres, values)
+        connection = session.connection()
+        if is_postgres(connection):
+            return connection.execute(self._postgres, values)
         sent = {
             name: json.dumps(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
-        return session.execute(self._sqlite, sent)
+        return connection.execute(self._sqlite, sent)
 
 
 def _among(column: Any, postgres: bool, values: Any) -> ColumnElement[bool]:
