@@ -55,8 +55,11 @@ def spare_collector(app: Flask) -> None:
 class _Looks:
     """After a request next to nothing of it is left, and a look at that takes microseconds.
 
-    After a backlog of taps what is left is what is remembered of its riders; it is set aside
-    unseen. Cycles of requests that were under way at that moment wait for the full look.
+    Finding its address alone leaves a cycle (werkzeug's matcher calls itself by name). Of
+    requests under way when another ends such cycles outlive the look; a look at a second's
+    worth of what was left finds them, and what stays then is set aside. After a backlog of
+    taps that is what is remembered of its riders; it is set aside unseen. Cycles of requests
+    that are under way at that moment wait for the full look.
     """
 
     def __init__(self) -> None:
@@ -71,9 +74,10 @@ class _Looks:
             gc.unfreeze()
             gc.collect()
         elif not _is_backlog():
-            gc.collect(0)
             if now - self._set_aside < SET_ASIDE_S:
+                gc.collect(0)
                 return
+            gc.collect(1)
         self._set_aside = now
         gc.freeze()
         gc.collect(0)  # of nothing: Python's own count begins anew

@@ -80,3 +80,24 @@ def test_what_is_remembered_of_a_backlog_is_no_longer_looked_at(spared: Flask) -
     del cycle, holder
     assert spared.test_client().get("/page").text == "a page"
     assert gone() is None  # cycles made between two requests are found after the second
+
+
+def test_a_cycle_of_a_request_that_was_under_way_when_another_ended_is_found(
+    spared: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SET_ASIDE_S", 60)
+    seen: list[weakref.ref[_Holder]] = []
+
+    def slow() -> str:
+        cycle: list[object] = []
+        seen.append(weakref.ref(holder := _Holder(cycle)))
+        cycle.append(holder)
+        return spared.test_client().get("/page").text
+
+    spared.add_url_rule("/page", "page", lambda: "a page")
+    spared.add_url_rule("/slow", "slow", slow)
+    assert spared.test_client().get("/slow").text == "a page"
+    assert seen[0]() is not None
+    monkeypatch.setattr(upkeep, "SET_ASIDE_S", 0)
+    assert spared.test_client().get("/page").text == "a page"
+    assert seen[0]() is None
