@@ -96,6 +96,8 @@ class Vault:
         """(name, wrapped key) of what is asked for; opening the file anew would cost more."""
         if not hasattr(self._here, "connection"):
             self._here.connection = self._connect()
+            # Each thread has one, and the system keeps the file in memory anyway.
+            self._here.connection.execute("PRAGMA cache_size=-256")  # kB
         return list(self._here.connection.execute(query, (value,)).fetchall())
 
     def create(self, name: str) -> bytes:
