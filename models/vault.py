@@ -84,6 +84,13 @@ class Vault:
         except sqlite3.Error as error:
             raise VaultError(f"the vault {path} cannot be opened: {error}") from error
 
+    def __getstate__(self) -> tuple[Path, bytes]:
+        return self._path, self._master  # another process opens the file for itself
+
+    def __setstate__(self, state: tuple[Path, bytes]) -> None:
+        self._path, self._master = state
+        self._here = threading.local()
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
         # A rollback journal and overwritten pages: an erased key leaves no copy in a WAL.

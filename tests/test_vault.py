@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_a_key_is_the_same_after_reopening(vault: Vault, tmp_path: Path) -> None
     again = Vault(tmp_path / "keys.sqlite", tmp_path / "master.key")
     assert again.key("rider:a") == key
     assert again.create("rider:a") == key
+
+
+def test_a_key_that_another_process_erased_is_gone_here_too(vault: Vault) -> None:
+    elsewhere = pickle.loads(pickle.dumps(vault))
+    key = elsewhere.create("rider:a")
+    assert vault.key("rider:a") == key
+    elsewhere.erase("rider:a")
+    assert vault.keys(["rider:a"]) == {}
+    with pytest.raises(KeyErased):
+        vault.key("rider:a")
 
 
 def test_an_erased_key_is_gone_and_its_bytes_are_nowhere(vault: Vault, tmp_path: Path) -> None:
