@@ -17,7 +17,7 @@ from models.log.tree import Frontier
 from models.tables.ledger import EntryRow, NodeRow
 
 KEPT_LEVELS = 8  # a C2SP tile is eight levels high
-_READ_MAX = 256
+_READ_MAX = 256  # further behind, reading from the kept levels is less
 _EDGE = "edge of the log"
 
 _entry = EntryRow.__table__  # type: ignore[attr-defined]
