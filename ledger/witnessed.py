@@ -93,4 +93,8 @@ class WitnessFiles:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    """What is in the file; empty where it is gone, also while it is being looked at."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""

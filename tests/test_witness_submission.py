@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -237,6 +238,30 @@ def test_health_is_red_while_a_witness_contradicts_the_log_even_if_it_is_away(
     answer = app.test_client().get("/health/ledger")
     assert (answer.status_code, answer.get_json()["status"]) == (503, "contradicted")
     assert "2 entries, but only 1 are here" in answer.get_json()["witnesses"][0]["trouble"]
+
+
+def test_a_standing_can_be_read_while_a_complaint_is_taken_back(town: Town) -> None:
+    """The submitter removes it at some moment while pages and the health check look."""
+    words = "it cannot be reached"
+    assert WitnessFiles(town.ledger, town.ledger.settings.witnesses[0]).complain(
+        words, contradicts=False
+    )
+    (path,) = town.data.checkpoint_file.with_name("witnessed").glob("*.trouble")
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            path.unlink()
+            path.write_text(words, encoding="utf-8")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        read = {standing(town).trouble for _ in range(20_000)}
+    finally:
+        over.set()
+        thread.join()
+    assert read == {"", words}
 
 
 def test_the_submitter_outlives_a_complaint_that_cannot_be_kept(tmp_path: Path) -> None:
