@@ -6,7 +6,6 @@ For the tests of the console and for its screenshots.
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +14,6 @@ import pyotp
 from flask import Flask
 from playwright.sync_api import Page
 from sqlmodel import select
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from bench.finance_day import (
     RUN_DAY,
@@ -25,6 +23,7 @@ from bench.finance_day import (
     make_day,
     payouts_report,
 )
+from bench.loopback import Loopback
 from facefare.server import create_app
 from facefare.setup import make_data
 from ledger.adjustments import dispute_credit, settle_dispute
@@ -50,13 +49,6 @@ def clock() -> datetime:
     return datetime(2026, 11, 26, 8, tzinfo=UTC)
 
 
-class _Quiet(WSGIRequestHandler):
-    """Answers without a line for each request."""
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        """Say nothing."""
-
-
 class Office:
     """The server, its ledger, and the day that lies in it."""
 
@@ -66,9 +58,8 @@ class Office:
         self.app: Flask = create_app(self.data, clock=clock)
         self.ledger: Ledger = self.app.extensions["ledger"]
         self.made = self._fill()
-        self._server = make_server("127.0.0.1", 0, self.app, threaded=True, request_handler=_Quiet)
-        self.address = f"http://127.0.0.1:{self._server.port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = Loopback(self.app)
+        self.address = self._server.address
 
     def _fill(self) -> FinanceDay:
         made = make_day(self.ledger, 60, 200, seed=7)
@@ -95,8 +86,7 @@ class Office:
 
     def stop(self) -> None:
         """Stop the server and close what it held."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
         self.ledger.engine.dispose()
 
     def sign_in(self, page: Page, name: str, *roles: str) -> None:

@@ -6,14 +6,13 @@ cameras and cryptography all need that.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
-from werkzeug.serving import BaseWSGIServer, make_server
 
+from bench.loopback import Loopback
 from models.tables.riders import Rider
 from tests.riding import PIN, City
 
@@ -23,15 +22,11 @@ class Served:
 
     def __init__(self, path: Path) -> None:
         self.city = City(path)
-        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, self.city.app, threaded=True)
-        self.address = f"http://localhost:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._server = Loopback(self.city.app, host="localhost")
+        self.address = self._server.address
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
         self.city.close()
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
-from werkzeug.serving import make_server
 
+from bench.loopback import Loopback
 from gate import client as gate_client
 from gate import sync
 from gate.client import Client
@@ -55,12 +55,10 @@ def gate(tmp_path: Path) -> Iterator[Connected]:
     app = Flask(__name__)
     for blueprint in create_blueprints(town.ledger, GateRegister(access)):
         app.register_blueprint(blueprint)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    server = Loopback(app)
     file = GateFile(
         gate="south-1", station="south", direction="in",
-        server=f"http://127.0.0.1:{server.server_port}",
+        server=server.address,
         enrollment_key=base64url(raw_public(Ed25519PrivateKey.generate().public_key())),
     )  # fmt: skip
     save_identity(tmp_path / "gate", file)
@@ -68,9 +66,7 @@ def gate(tmp_path: Path) -> Iterator[Connected]:
     client = Client(file.server, file.gate, identity.signing_key)
     yield Connected(town, identity, client)
     client.close()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server.close()
     access.dispose()
 
 
@@ -114,10 +110,8 @@ def test_a_gate_that_is_not_let_wait_comes_back_after_a_while(
     access = open_sqlite(gate.town.data.access_db, AccessTable.metadata)
     for blueprint in create_blueprints(gate.town.ledger, GateRegister(access)):
         fresh.register_blueprint(blueprint)
-    server = make_server("127.0.0.1", 0, fresh, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    client = Client(f"http://127.0.0.1:{server.server_port}", "south-1", gate.identity.signing_key)
+    server = Loopback(fresh)
+    client = Client(server.address, "south-1", gate.identity.signing_key)
     try:
         assert sync.fetch_news_of_blocked(gate.identity, client) == {}
         began_s = time.monotonic()
@@ -125,7 +119,5 @@ def test_a_gate_that_is_not_let_wait_comes_back_after_a_while(
         assert 0.6 <= time.monotonic() - began_s < 10
     finally:
         client.close()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()
         access.dispose()

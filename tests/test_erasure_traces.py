@@ -12,7 +12,6 @@ import base64
 import io
 import logging
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from sqlmodel import select
-from werkzeug.serving import make_server
 from werkzeug.test import encode_multipart
 
+from bench.loopback import Loopback
 from enrollment.gallery import data_key_name, open_template
 from enrollment.start_codes import new_start_code
 from enrollment.store import Enrollment
@@ -86,28 +85,24 @@ def log(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def gate(city: City, tmp_path: Path) -> Iterator[Gate]:
-    server = make_server("127.0.0.1", 0, city.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    server = Loopback(city.app)
     code = add_gate(city.enrollment.access, "south-1", "south", "in", city.clock())
     directory = tmp_path / "gate"
     keys = make_keys(directory)
-    told = provision(address, code, *(base64url(raw_public(key.public_key())) for key in keys))
+    public = (base64url(raw_public(key.public_key())) for key in keys)
+    told = provision(server.address, code, *public)
     save_identity(
         directory,
         GateFile(
-            gate=told.gate, station=told.station, direction=told.direction, server=address,
+            gate=told.gate, station=told.station, direction=told.direction, server=server.address,
             enrollment_key=told.enrollment_key.x,
         ),
     )  # fmt: skip
     identity = load_identity(directory)
-    client = Client(address, identity.file.gate, identity.signing_key)
+    client = Client(server.address, identity.file.gate, identity.signing_key)
     yield Gate(identity, client)
     client.close()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server.close()
 
 
 def watermarked() -> tuple[bytes, bytes]:

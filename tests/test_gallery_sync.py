@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 
+from bench.loopback import Loopback
 from enrollment.erase import erase_rider
 from enrollment.freeze import freeze_rider
 from enrollment.passes import issue_pass
@@ -51,28 +51,24 @@ class Connected:
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Connected]:
     desk = Desk(tmp_path)
-    server = make_server("127.0.0.1", 0, desk.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    server = Loopback(desk.app)
     code = add_gate(desk.enrollment.access, "south-1", "south", "in", desk.now)
     directory = tmp_path / "gate"
     keys = make_keys(directory)
-    told = provision(address, code, *(base64url(raw_public(key.public_key())) for key in keys))
+    public = (base64url(raw_public(key.public_key())) for key in keys)
+    told = provision(server.address, code, *public)
     save_identity(
         directory,
         GateFile(
-            gate=told.gate, station=told.station, direction=told.direction, server=address,
+            gate=told.gate, station=told.station, direction=told.direction, server=server.address,
             enrollment_key=told.enrollment_key.x,
         ),
     )  # fmt: skip
     identity = load_identity(directory)
-    client = Client(address, identity.file.gate, identity.signing_key)
+    client = Client(server.address, identity.file.gate, identity.signing_key)
     yield Connected(desk, identity, client)
     client.close()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server.close()
     desk.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from flask import Flask, Response
 from playwright.sync_api import Browser
 from pydantic import BaseModel, ValidationError
-from werkzeug.serving import make_server
 
+from bench.loopback import Loopback
 from ledger import shapes
 from ledger.checkpoints import publish
 from ledger.openapi import BLUEPRINTS, UndocumentedRoute, build_document
@@ -156,13 +155,9 @@ def served(app: Flask) -> Iterator[str]:
         response.headers["Content-Security-Policy"] = POLICY
         return response
 
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    server = Loopback(app)
+    yield server.address
+    server.close()
 
 
 def test_the_page_shows_every_operation_and_sends_one_under_a_strict_policy(

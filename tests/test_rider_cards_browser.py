@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, expect
-from werkzeug.serving import make_server
 
+from bench.loopback import Loopback
 from ledger.processors.outbox import work
 from ledger.processors.pretend import PretendProcessor
 from ledger.processors.pretend_pages import pretend_pages
@@ -43,18 +42,12 @@ class PayingSite:
         self.processor: PretendProcessor = self.city.app.extensions["processor"]
         elsewhere = Flask("processor")
         elsewhere.register_blueprint(pretend_pages(self.processor))
-        self._servers = [make_server("127.0.0.1", port, self.city.app, threaded=True),
-                         make_server("127.0.0.1", 0, elsewhere, threaded=True)]  # fmt: skip
-        self.processor.address = f"http://127.0.0.1:{self._servers[1].server_port}"
-        self._threads = [threading.Thread(target=one.serve_forever) for one in self._servers]
-        for thread in self._threads:
-            thread.start()
+        self._servers = [Loopback(self.city.app, port), Loopback(elsewhere)]
+        self.processor.address = self._servers[1].address
 
     def close(self) -> None:
-        for server, thread in zip(self._servers, self._threads, strict=True):
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        for server in self._servers:
+            server.close()
         self.city.close()
 
 
