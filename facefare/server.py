@@ -25,6 +25,7 @@ from enrollment.rider_pages import rider_blueprint
 from enrollment.store import Enrollment, no_pair
 from enrollment.uploads import REQUEST_BYTES_MAX, TAKES_PHOTOS, UploadsInMemory
 from facefare import capacity, languages, problems, upkeep
+from facefare.addresses import Application
 from facefare.categories import categories_of
 from facefare.prints import pair_in
 from facefare.rider_ledger import rider_money
@@ -88,7 +89,7 @@ def create_app(
     with the weights that tell prints from people; without it nothing does.
     """
     settings = data.settings()
-    app = Flask("facefare", template_folder="templates", static_folder="static")
+    app = Application("facefare", template_folder="templates", static_folder="static")
     app.request_class = UploadsInMemory
     app.url_map.merge_slashes = False  # //x is not /x, and nothing is sent there
     app.config.update(

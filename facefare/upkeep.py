@@ -12,8 +12,8 @@ from flask import Flask, request
 
 from facefare.capacity import TAPS
 
-BACKLOG_BYTES = 32_000  # some forty taps
-SET_ASIDE_S = 1
+SET_ASIDE_S = 0.5
+LOOK_TWICE_S = 1
 FULL_LOOK_S = 3600
 
 _M_ARENA_MAX = -8  # malloc.h of glibc
@@ -53,17 +53,16 @@ def spare_collector(app: Flask) -> None:
 
 
 class _Looks:
-    """After a request next to nothing of it is left, and a look at that takes microseconds.
+    """After a page next to nothing of it is left, and a look at that takes microseconds.
 
-    Finding its address alone leaves a cycle (werkzeug's matcher calls itself by name). Of
-    requests under way when another ends such cycles outlive the look; a look at a second's
-    worth of what was left finds them, and what stays then is set aside. After a backlog of
-    taps that is what is remembered of its riders; it is set aside unseen. Cycles of requests
-    that are under way at that moment wait for the full look.
+    Of pages under way when another ends, cycles outlive the look; a look at a second's worth
+    of what was left finds them. A tap leaves no cycles, only what is remembered of its rider,
+    and that is set aside unseen, so that no look after a page meets it. Cycles of a page that
+    is under way at that moment wait for the full look.
     """
 
     def __init__(self) -> None:
-        self._set_aside = self._full = monotonic()
+        self._set_aside = self._twice = self._full = monotonic()
 
     def __call__(self, _error: BaseException | None) -> None:
         # The request and its environ name each other, and with them they keep the body.
@@ -73,15 +72,13 @@ class _Looks:
             self._full = now
             gc.unfreeze()
             gc.collect()
-        elif not _is_backlog():
-            if now - self._set_aside < SET_ASIDE_S:
-                gc.collect(0)
-                return
+            gc.freeze()
+        elif request.endpoint == TAPS:
+            if now - self._set_aside > SET_ASIDE_S:
+                self._set_aside = now
+                gc.freeze()
+        elif now - self._twice > LOOK_TWICE_S:
+            self._twice = now
             gc.collect(1)
-        self._set_aside = now
-        gc.freeze()
-        gc.collect(0)  # of nothing: Python's own count begins anew
-
-
-def _is_backlog() -> bool:
-    return request.endpoint == TAPS and (request.content_length or 0) > BACKLOG_BYTES
+        else:
+            gc.collect(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask, Request, request
@@ -12,6 +13,9 @@ from werkzeug.test import EnvironBuilder
 
 from facefare import upkeep
 from facefare.capacity import TAPS
+from facefare.server import create_app
+from facefare.setup import make_data
+from models.settings import DataDirectory
 
 
 class _Holder:
@@ -49,7 +53,10 @@ def test_a_request_and_its_body_are_freed_with_its_answer(spared: Flask) -> None
         gc.enable()
 
 
-def test_what_is_remembered_of_a_backlog_is_no_longer_looked_at(spared: Flask) -> None:
+def test_what_is_remembered_of_a_backlog_is_no_longer_looked_at(
+    spared: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SET_ASIDE_S", 0)
     remembered: list[list[object]] = []
     looked: list[int] = []
 
@@ -82,22 +89,52 @@ def test_what_is_remembered_of_a_backlog_is_no_longer_looked_at(spared: Flask) -
     assert gone() is None  # cycles made between two requests are found after the second
 
 
-def test_a_cycle_of_a_request_that_was_under_way_when_another_ended_is_found(
-    spared: Flask, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("meanwhile", ["page", "taps"])
+def test_a_cycle_of_a_page_is_found_whatever_ended_while_it_was_made(
+    spared: Flask, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
-    monkeypatch.setattr(upkeep, "SET_ASIDE_S", 60)
+    monkeypatch.setattr(upkeep, "SET_ASIDE_S", 0)
+    monkeypatch.setattr(upkeep, "LOOK_TWICE_S", 60)
     seen: list[weakref.ref[_Holder]] = []
 
     def slow() -> str:
         cycle: list[object] = []
         seen.append(weakref.ref(holder := _Holder(cycle)))
         cycle.append(holder)
-        return spared.test_client().get("/page").text
+        return spared.test_client().get(f"/{meanwhile}").text
 
+    spared.add_url_rule("/taps", TAPS, lambda: "charged")
     spared.add_url_rule("/page", "page", lambda: "a page")
     spared.add_url_rule("/slow", "slow", slow)
-    assert spared.test_client().get("/slow").text == "a page"
+    assert spared.test_client().get("/slow").text
     assert seen[0]() is not None
-    monkeypatch.setattr(upkeep, "SET_ASIDE_S", 0)
-    assert spared.test_client().get("/page").text == "a page"
+    monkeypatch.setattr(upkeep, "LOOK_TWICE_S", 0)
+    if meanwhile == "taps":  # it was set aside with what is remembered of riders
+        monkeypatch.setattr(upkeep, "FULL_LOOK_S", 0)
+    assert spared.test_client().get("/page").text
     assert seen[0]() is None
+
+
+@pytest.mark.parametrize("bearer", ["", "x.y.z"])
+def test_a_request_with_taps_leaves_no_cycle(tmp_path: Path, bearer: str) -> None:
+    """Nobody looks for any after it."""
+    data = DataDirectory(tmp_path / "data")
+    make_data(data, "Test Transit", "fares.example/test")
+    app = create_app(data)
+
+    def ask() -> None:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        made = EnvironBuilder(path="/api/v1/taps", method="POST", data=b"{}", headers=headers)
+        environ = made.get_environ()
+        answer = app(environ, lambda _status, _headers: None)  # type: ignore[arg-type]
+        assert b"".join(answer)
+        environ.pop("werkzeug.request")  # as the server does when the request is over
+
+    ask()
+    gc.collect()
+    gc.disable()
+    try:
+        ask()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
