@@ -164,7 +164,7 @@ class Riders:
             if found.history.concessions != concessions[account_id]:
                 unknown[account_id] = row, found.since
                 continue
-            self._add(row, with_taps(found.history, newer[account_id]), found.since)
+            self._add(row, found.history.add_all(newer[account_id]), found.since)
 
     def _read(self, unknown: Mapping[str, tuple[Any, datetime]]) -> None:
         if not unknown:
@@ -176,7 +176,8 @@ class Riders:
         for since, accounts in by_start.items():  # nearly always one: this week's
             taps = self._taps(accounts, since)
             for account_id in accounts:
-                history = history_of(self.book, concessions[account_id], taps[account_id])
+                nothing = History.of(self.book, concessions[account_id])
+                history = nothing.add_all(taps[account_id])
                 self._add(unknown[account_id][0], history, since)
 
     def _taps(
@@ -210,7 +211,8 @@ class Riders:
             return False
         history = rider.position.history
         earlier = self._taps([rider.account_id], since, rider.since)[rider.account_id]
-        longer = history_of(self.book, history.concessions, [*earlier, *history.taps])
+        nothing = History.of(self.book, history.concessions)
+        longer = nothing.add_all([*earlier, *history.taps])
         old = rider.position
         rider.position = Position(longer, old.held, old.closes_at, old.as_of)
         rider.since = since
@@ -282,17 +284,3 @@ def stored_tap(row: Any, book: FareBook) -> FareTap:
     place = place_of(row.station, row.gate, row.at, book)
     late = row.received_at - row.at > LATE_AFTER
     return FareTap(row.tap_id, place.stop, place.network, row.direction, row.at, late)
-
-
-def history_of(
-    book: FareBook, concessions: tuple[Concession, ...], taps: Iterable[FareTap]
-) -> History:
-    """The history of these taps."""
-    return with_taps(History.of(book, concessions), taps)
-
-
-def with_taps(history: History, taps: Iterable[FareTap]) -> History:
-    """The history and these taps."""
-    for tap in sorted(taps, key=lambda tap: (tap.at, tap.tap_id)):
-        history = history.add(tap)
-    return history

@@ -362,7 +362,7 @@ def balances_drift(patch: pytest.MonkeyPatch) -> None:
 @breaks(BILL, soon=True)
 def caps_count_taps_as_they_arrive(patch: pytest.MonkeyPatch) -> None:
     """A tap that comes late is put behind those that came before it."""
-    patch.setattr(History, "_added", lambda self, tap: self._after(tap))
+    patch.setattr(History, "_added", lambda self, tap: self._after((tap,)))
 
 
 @breaks(BILL)

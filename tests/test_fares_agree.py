@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -163,6 +164,24 @@ def test_replaying_taps_changes_nothing(feed: str) -> None:
             assert priced.history is history
             assert priced.charge.known
             assert priced.charge.amount.minor == 0
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_taps_added_in_one_go_make_the_history_that_each_alone_makes(feed: str) -> None:
+    rng = random.Random(f"{feed}-all")
+    for _ in range(1000):
+        taps = [replace(tap, late=rng.random() < 0.03) for tap in random_day(feed, rng)]
+        known = rng.sample(taps, k=rng.randrange(len(taps) + 1))
+        rest = known[:1] + [tap for tap in taps if tap not in known or rng.random() < 0.1]
+        history = history_of(feed, known)
+        alone = history
+        for tap in sorted(rest, key=lambda tap: (tap.at, tap.tap_id)):
+            alone = alone.add(tap)
+        together = history.add_all(rest)
+        assert (together.taps, together.ids) == (alone.taps, alone.ids)
+        assert (together.rides, together.ends) == (alone.rides, alone.ends)
+        assert (together.on_time is None) == (alone.on_time is None)
+        assert statement(together, NEVER) == statement(alone, NEVER)
 
 
 @pytest.mark.parametrize("feed", FEEDS)

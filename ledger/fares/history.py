@@ -11,6 +11,7 @@ from which usual trips are known.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -85,31 +86,46 @@ class History(NamedTuple):
         added = self._added(tap)
         return added if on_time is None else added._replace(on_time=on_time, known={})
 
-    def _added(self, tap: FareTap) -> History:
-        if not self.taps or _order(tap) > _order(self.taps[-1]):
-            return self._after(tap)
-        index = bisect_left(self.taps, _order(tap), key=_order)
-        taps = (*self.taps[:index], tap, *self.taps[index:])
-        return History.of(self.book, self.concessions)._with_all(taps)
-
-    def _with_all(self, taps: tuple[FareTap, ...]) -> History:
+    def add_all(self, taps: Iterable[FareTap]) -> History:
+        """The history with these ``taps``, as if one after the other was added."""
+        ordered = sorted(taps, key=_order)
+        if self._all_new_and_later(ordered):
+            return self._after(ordered)
         history = self
-        for tap in taps:
-            history = history._after(tap)
+        for tap in ordered:
+            history = history.add(tap)
         return history
 
-    def _after(self, tap: FareTap) -> History:
-        rides = step(self.rides, see(tap, self.book, self.concessions))
-        links = self.links
-        if rides.legs is not self.rides.legs:
-            same = common(self.rides.legs, rides.legs)
-            links = links[:same]
-            for leg in rides.legs[same:]:
-                link = extend(links[-1] if links else None, leg)
-                links = (*links, link)
-        taps, ends = (*self.taps, tap), rides.loose + rides.open_ends()
-        ids = (*self.ids, tap.tap_id)
-        return History(self.book, self.concessions, {}, taps, rides, links, None, ends, ids)
+    def _all_new_and_later(self, ordered: Sequence[FareTap]) -> bool:
+        """Are these one plain continuation: none known, none late, none before the last?"""
+        ids = {tap.tap_id for tap in ordered}
+        if len(ids) < len(ordered) or not ids.isdisjoint(self.ids):
+            return False
+        if self.on_time is not None or any(tap.late for tap in ordered):
+            return False
+        return not self.taps or not ordered or _order(ordered[0]) > _order(self.taps[-1])
+
+    def _added(self, tap: FareTap) -> History:
+        if not self.taps or _order(tap) > _order(self.taps[-1]):
+            return self._after((tap,))
+        index = bisect_left(self.taps, _order(tap), key=_order)
+        taps = (*self.taps[:index], tap, *self.taps[index:])
+        return History.of(self.book, self.concessions)._after(taps)
+
+    def _after(self, later: Sequence[FareTap]) -> History:
+        """The history with taps that come after all of its own, in their order."""
+        rides, links = self.rides, list(self.links)
+        for tap in later:
+            following = step(rides, see(tap, self.book, self.concessions))
+            if following.legs is not rides.legs:
+                same = common(rides.legs, following.legs)
+                del links[same:]
+                for leg in following.legs[same:]:
+                    links.append(extend(links[-1] if links else None, leg))
+            rides = following
+        taps, ends = (*self.taps, *later), rides.loose + rides.open_ends()
+        ids = (*self.ids, *[tap.tap_id for tap in later])
+        return History(self.book, self.concessions, {}, taps, rides, tuple(links), None, ends, ids)
 
 
 def common(first: tuple[object, ...], second: tuple[object, ...]) -> int:
