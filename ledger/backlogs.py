@@ -1,7 +1,7 @@
 """Charge what gates send, without keeping riders at one gate waiting for another's backlog.
 
     nobody else about    [ 512 taps ]                         one transaction
-    riders at gates      [ 64 ][ 3 ][ 64 ][ 1 ][ 64 ] …       nobody waits for more than 64
+    riders at gates      [ 16 ][ 3 ][ 16 ][ 1 ][ 16 ] …       nobody waits for long
 
 A piece of a backlog is charged as if it had been sent alone. Where a later piece cannot be,
 the gate is told to send all again, and is answered as before for what was charged.
@@ -25,6 +25,9 @@ from ledger.charge import (
 from ledger.ledger import Ledger
 from models.access.gates import RegisteredGate
 from models.together import Together
+
+PIECE_TAPS = 16
+"""Of a backlog, while riders wait: as long as it takes to charge these they wait longer."""
 
 ABOUT_S = 2.0
 """Riders are at gates while the last of their taps is not longer ago."""
@@ -55,7 +58,7 @@ class Backlogs:
         answers: list[Answer] = []
         with self._one_backlog:
             while len(answers) < len(signed):
-                piece = TAPS_TOGETHER_MAX if self._riders_are_about() else len(signed)
+                piece = PIECE_TAPS if self._riders_are_about() else len(signed)
                 answers += self._together(gate, signed[len(answers) :][:piece])
         return answers
 
