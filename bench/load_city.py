@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import text
 
 from bench.city import Gate
+from bench.commuters import put_commuters
 from facefare.desk import Credentials, Desk
 from facefare.setup import make_data
-from ledger.accounts import open_account
 from ledger.ledger import Ledger
 from ledger.schema import upgrade
 from models.access.gates import add_gate, provision_gate
@@ -36,8 +36,8 @@ from models.settings import DataDirectory
 from models.wire.keys import raw_public
 from models.wire.tokens import Request, issue_gate_token
 
-ACCOUNTS = 10_000
-"""Each rides now and then; few riders would have more taps in a minute than in a month."""
+ACCOUNTS = 100_000
+"""So many that a rider comes through a gate two or three times in ten minutes of a peak."""
 STATION = "south"
 GIVE_UP_S = 60.0
 _PATH = "/api/v1/taps"
@@ -61,9 +61,7 @@ class City:
         self.ledger = Ledger.open(self.data)
         self._staff = StaffRegister.open(self.data)
         self._rng = random.Random(seed)
-        self.accounts = [f"{self._rng.getrandbits(128):032x}" for _ in range(accounts)]
-        for account in self.accounts:
-            open_account(self.ledger, account)
+        self.accounts = put_commuters(self.data, self.ledger, accounts, STATION, self._rng)
 
     def gates(self, kind: str, count: int) -> list[Gate]:
         """New gates that the server knows."""
