@@ -1,8 +1,8 @@
 """Where addresses lead, found once: what gates ask for has the same address a thousand times.
 
-werkzeug walks its rules anew for each request, which takes as long as a look at the database
-and leaves a cycle of objects behind (its matcher calls itself by name). In a server that
-charges hundreds of taps a second those cycles are all there is for Python's collector to do.
+werkzeug walks its rules anew for each request and leaves a cycle of objects behind (its
+matcher calls itself by name). In a server that charges hundreds of taps a second those cycles
+are all there is for Python's collector to do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class _Adapter(MapAdapter):
         if rule is not None:
             return rule, {}
         rule, values = super().match(return_rule=True)
-        if not rule.arguments:  # so there are no more of these than rules and methods
+        # Only as the rule itself spells it, so there are no more of these than rules and methods:
+        # nobody fills the memory with //page and pOsT.
+        if rule.rule == self.path_info and self.default_method in (rule.methods or ()):
             self.map.known[asked] = rule
         return rule, values
 

@@ -40,5 +40,7 @@ def test_no_more_is_remembered_than_there_are_rules(app: Application) -> None:
         client.get(f"/riders/{number}")
         client.get(f"/nothing/{number}")
         client.get(f"/page?{number}")
+        client.get("/" * number + "/page")
+        client.open("/page", method="gEt" if number % 2 else "geT")
     assert isinstance(app.url_map, KnownAddresses)
     assert set(app.url_map.known) == {("GET", "/page", False)}
