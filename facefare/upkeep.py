@@ -6,9 +6,10 @@ import ctypes
 import gc
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 from time import monotonic
 
-from flask import Flask, request
+from flask import Flask, Response, g, request
 
 from facefare.capacity import TAPS
 
@@ -49,20 +50,28 @@ def spare_collector(app: Flask) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)
-    app.teardown_request(_Looks())
+    looks = _Looks()
+    app.after_request(looks.answered)
+    app.teardown_request(looks)
 
 
 class _Looks:
     """After a page next to nothing of it is left, and a look at that takes microseconds.
 
     Of pages under way when another ends, cycles outlive the look; a look at a second's worth
-    of what was left finds them. A tap leaves no cycles, only what is remembered of its rider,
-    and that is set aside unseen, so that no look after a page meets it. Cycles of a page that
-    is under way at that moment wait for the full look.
+    of what was left finds them. A tap that was charged leaves no cycles, only what is remembered
+    of its rider, and that is set aside unseen, so that no look after a page meets it. One that
+    failed counts as a page: an error names where it was raised, and that names the error. Cycles
+    of a page that is under way when something is set aside wait for the full look.
     """
 
     def __init__(self) -> None:
         self._set_aside = self._twice = self._full = monotonic()
+
+    def answered(self, response: Response) -> Response:
+        """Note whether taps were charged."""
+        g.charged = request.endpoint == TAPS and response.status_code == HTTPStatus.OK
+        return response
 
     def __call__(self, _error: BaseException | None) -> None:
         # The request and its environ name each other, and with them they keep the body.
@@ -73,7 +82,7 @@ class _Looks:
             gc.unfreeze()
             gc.collect()
             gc.freeze()
-        elif request.endpoint == TAPS:
+        elif g.pop("charged", False):
             if now - self._set_aside > SET_ASIDE_S:
                 self._set_aside = now
                 gc.freeze()
