@@ -89,7 +89,7 @@ class History(NamedTuple):
     def add_all(self, taps: Iterable[FareTap]) -> History:
         """The history with these ``taps``, as if one after the other was added."""
         ordered = sorted(taps, key=_order)
-        if self._all_new_and_later(ordered):
+        if ordered and self._all_new_and_later(ordered):
             return self._after(ordered)
         history = self
         for tap in ordered:
@@ -103,7 +103,7 @@ class History(NamedTuple):
             return False
         if self.on_time is not None or any(tap.late for tap in ordered):
             return False
-        return not self.taps or not ordered or _order(ordered[0]) > _order(self.taps[-1])
+        return not self.taps or _order(ordered[0]) > _order(self.taps[-1])
 
     def _added(self, tap: FareTap) -> History:
         if not self.taps or _order(tap) > _order(self.taps[-1]):
